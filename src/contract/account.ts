@@ -1,0 +1,16 @@
+import { z } from "zod";
+import { encryptionSalt, kdf, protectedKey } from "./auth.ts";
+import { time, uuid } from "./encoding.ts";
+
+export const accountResponse = z.object({
+  id: uuid,
+  username: z.string(),
+  /** Which secret logs in: the password itself, or a key that the client derives from it. */
+  credential: z.enum(["password", "auth_key"]),
+  encryption_salt: encryptionSalt,
+  kdf,
+  protected_key: protectedKey.nullable(),
+  entries: z.int().min(0),
+  entries_max: z.int().min(1),
+  created_at: time,
+});

@@ -1,0 +1,51 @@
+import { z } from "zod";
+import { cursor, pageLimit, time, uuid } from "./encoding.ts";
+import { LIMITS } from "./limits.ts";
+
+/** What is audited. Names are stable for ever. */
+export const AUDIT_EVENTS = [
+  "account-registered",
+  "account-deleted",
+  "login-succeeded",
+  "login-failed",
+  "login-refused",
+  "lockout",
+  "secret-failed",
+  "session-refreshed",
+  "refresh-refused",
+  "refresh-reused",
+  "session-ended",
+  "logout",
+  "password-changed",
+  "credential-upgraded",
+  "token-refused",
+  "entry-created",
+  "entry-read",
+  "entries-listed",
+  "entry-updated",
+  "entry-deleted",
+] as const;
+export type AuditEventType = (typeof AUDIT_EVENTS)[number];
+
+export const auditEventResponse = z.object({
+  id: uuid,
+  time,
+  type: z.enum(AUDIT_EVENTS),
+  success: z.boolean(),
+  reason: z.string().nullable(),
+  session_id: uuid.nullable(),
+  entry_id: uuid.nullable(),
+  address: z.string(),
+  request_id: z.string(),
+  /** How many alike within a moment this line stands for: reads are gathered. */
+  count: z.int().min(1),
+});
+
+export const listEventsQuery = z.strictObject({
+  limit: pageLimit(LIMITS.page_events_max).optional(),
+  cursor: cursor.optional(),
+});
+export const listEventsResponse = z.object({
+  events: z.array(auditEventResponse),
+  next_cursor: z.string().nullable(),
+});

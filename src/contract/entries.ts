@@ -1,0 +1,57 @@
+import { z } from "zod";
+import { base64, boundedText, cursor, pageLimit, time, uuid } from "./encoding.ts";
+import { LIMITS } from "./limits.ts";
+
+const sealed = {
+  ciphertext: base64(LIMITS.ciphertext_bytes_min, LIMITS.ciphertext_bytes_max),
+  iv: base64(LIMITS.iv_bytes),
+  tag: base64(LIMITS.tag_bytes),
+};
+
+/** Readable by the server: nothing secret belongs into it. */
+const name = boundedText(LIMITS.name_characters_max);
+
+/** Readable by the server: nothing secret belongs into it. Measured as it is stored, as compact JSON. */
+const meta = z
+  .record(z.string(), z.json())
+  .refine(
+    (value) => new TextEncoder().encode(JSON.stringify(value)).byteLength <= LIMITS.meta_bytes_max,
+    `must be at most ${LIMITS.meta_bytes_max} bytes of JSON`,
+  );
+
+const readable = { name: name.nullish(), meta: meta.nullish() };
+
+export const createEntryRequest = z.strictObject({ id: uuid.optional(), ...sealed, ...readable });
+export type CreateEntryRequest = z.infer<typeof createEntryRequest>;
+
+/** Replaces the whole entry: what is left out is gone. `version`, when given, must be the stored one plus 1. */
+export const replaceEntryRequest = z.strictObject({
+  version: z.int().min(1).optional(),
+  ...sealed,
+  ...readable,
+});
+export type ReplaceEntryRequest = z.infer<typeof replaceEntryRequest>;
+
+export const entryParams = z.strictObject({ id: uuid });
+
+export const entryResponse = z.object({
+  id: uuid,
+  name: z.string().nullable(),
+  ciphertext: z.string(),
+  iv: z.string(),
+  tag: z.string(),
+  meta: z.record(z.string(), z.unknown()).nullable(),
+  version: z.int().min(1),
+  created_at: time,
+  updated_at: time,
+});
+export type EntryResponse = z.infer<typeof entryResponse>;
+
+export const listEntriesQuery = z.strictObject({
+  limit: pageLimit(LIMITS.page_entries_max).optional(),
+  cursor: cursor.optional(),
+});
+export const listEntriesResponse = z.object({
+  entries: z.array(entryResponse),
+  next_cursor: z.string().nullable(),
+});

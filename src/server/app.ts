@@ -1,0 +1,55 @@
+import { sql } from "drizzle-orm";
+import { Elysia } from "elysia";
+import { LIMITS } from "../contract/limits.ts";
+import { retryLater } from "../contract/problems.ts";
+import { accountRoutes } from "./account/routes.ts";
+import { auditRoutes } from "./audit/routes.ts";
+import { authRoutes, passwordRoutes } from "./auth/routes.ts";
+import type { Config } from "./config.ts";
+import type { Clock, Deps, Lifecycle } from "./deps.ts";
+import { entryRoutes } from "./entries/routes.ts";
+import { healthRoutes } from "./health/routes.ts";
+import { edgePlugin, type Peer } from "./http/edge.ts";
+import { errorsPlugin } from "./http/errors.ts";
+import type { Log } from "./log.ts";
+import { sessionRoutes } from "./sessions/routes.ts";
+
+/** A request's whole way, in order: errors, what holds for every request, public routes, signed-in routes. */
+export function createApp(deps: Deps, lifecycle: Lifecycle, peer: Peer) {
+  const ping = async () => void (await deps.db.execute(sql`select 1`));
+  let routes: readonly Route[] = [];
+  const app = base(deps, peer, () => routes)
+    // Public: no access token.
+    .use(healthRoutes(deps.clock, lifecycle, ping))
+    .use(authRoutes(deps))
+    // Signed in: an access token of a living session, checked before anything of the request is read.
+    .use(passwordRoutes(deps))
+    .use(sessionRoutes(deps))
+    .use(entryRoutes(deps))
+    .use(accountRoutes(deps))
+    .use(auditRoutes(deps));
+  routes = app.routes;
+  return app.compile();
+}
+
+/** What answers while the database is being opened: health, and 503 for everything else. */
+export function createStartingApp(edge: Edge, lifecycle: Lifecycle, peer: Peer) {
+  const notReady = () => {
+    throw retryLater("not-ready", LIMITS.retry_after_s * 1000);
+  };
+  return base(edge, peer, () => [])
+    .use(healthRoutes(edge.clock, lifecycle, () => Promise.reject(new Error("no database yet"))))
+    .all("/*", notReady)
+    .compile();
+}
+
+type Edge = { config: Config; clock: Clock; log: Log };
+
+type Route = { method: string; path: string };
+
+function base({ config, clock, log }: Edge, peer: Peer, routes: () => readonly Route[]) {
+  // A short Host header would make Elysia mistake where the path begins (see its `standardHostname`).
+  return new Elysia({ name: "blindvault", handler: { standardHostname: false }, normalize: false })
+    .use(errorsPlugin(log, routes))
+    .use(edgePlugin(config, clock, peer));
+}

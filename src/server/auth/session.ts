@@ -1,0 +1,94 @@
+import { bearer } from "@elysiajs/bearer";
+import { desc, eq, inArray } from "drizzle-orm";
+import { Elysia } from "elysia";
+import type { TokenResponse } from "../../contract/auth.ts";
+import { LIMITS } from "../../contract/limits.ts";
+import { Problem } from "../../contract/problems.ts";
+import type { Transaction } from "../db/database.ts";
+import { sessions } from "../db/schema.ts";
+import type { Deps } from "../deps.ts";
+import { type Origin, originOf } from "../http/origin.ts";
+import { addRefreshToken } from "./refresh.ts";
+
+/** Who is calling: a living session of an account, and where the request came from. */
+export type Caller = { user_id: string; session_id: string; origin: Origin };
+
+/**
+ * Puts `caller` into the context of the routes after it, or answers 401. It is a `derive`, so it runs before the
+ * body is read and before anything is validated: a stranger learns nothing of the rules of input.
+ */
+export function sessionPlugin(deps: Deps) {
+  return (
+    new Elysia({ name: "session" })
+      // The plugin would also take a token from the query, where logs and histories keep it: no query has this name.
+      .use(bearer({ extract: { header: "Bearer", query: "\0", body: "\0" } }))
+      .derive({ as: "scoped" }, async ({ bearer, request }) => ({
+        caller: await identify(deps, bearer, request),
+      }))
+  );
+}
+
+async function identify(deps: Deps, token: string | undefined, request: Request): Promise<Caller> {
+  const origin = originOf(request);
+  const authorization = request.headers.get("authorization");
+  if (authorization === null) {
+    // RFC 6750, section 3.1: a request without credentials is told of no error.
+    throw new Problem("token-missing", { headers: { "www-authenticate": 'Bearer realm="blindvault"' } });
+  }
+  // The plugin takes what follows "Bearer" whatever stands between them.
+  const claims = authorization === `Bearer ${token}` ? await deps.tokens.verify(token ?? "") : undefined;
+  if (claims === undefined) return refuse(deps, origin, "invalid");
+  if (!(await deps.isLiving(claims))) return refuse(deps, origin, "session-ended", claims.user_id);
+  return { user_id: claims.user_id, session_id: claims.session_id, origin };
+}
+
+function refuse(deps: Deps, origin: Origin, reason: string, user_id?: string): never {
+  deps.audit.note({ type: "token-refused", origin, success: false, reason, ...(user_id && { user_id }) });
+  throw new Problem("token-invalid", {
+    headers: { "www-authenticate": 'Bearer realm="blindvault", error="invalid_token"' },
+  });
+}
+
+/**
+ * Begins a session of an account whose secret was just proved, and returns its first tokens. Beyond
+ * `sessions_per_user_max` the ones that were not used for longest end.
+ */
+export async function startSession(
+  deps: Deps,
+  tx: Transaction,
+  user_id: string,
+  origin: Origin,
+  device_name?: string,
+): Promise<TokenResponse & { session_id: string }> {
+  const now_ms = deps.clock.now_ms();
+  const now = new Date(now_ms);
+  const session_id = crypto.randomUUID();
+  await tx.insert(sessions).values({
+    id: session_id,
+    user_id,
+    device_name: device_name ?? null,
+    address: origin.address,
+    created_at: now,
+    last_used_at: now,
+    expires_at: new Date(now_ms + deps.config.refresh_token_ms),
+  });
+  const refreshToken = await addRefreshToken(deps, tx, session_id);
+  await endOldest(tx, user_id);
+  const access = await deps.tokens.issue({ user_id, session_id });
+  return { ...access, refreshToken, token_type: "Bearer", session_id };
+}
+
+async function endOldest(tx: Transaction, user_id: string): Promise<void> {
+  const beyond = tx
+    .select({ id: sessions.id })
+    .from(sessions)
+    .where(eq(sessions.user_id, user_id))
+    .orderBy(desc(sessions.last_used_at), desc(sessions.id))
+    .offset(LIMITS.sessions_per_user_max);
+  await tx.delete(sessions).where(inArray(sessions.id, beyond));
+}
+
+/** Ends every session of an account: its access tokens stop at once, its refresh tokens are gone. */
+export async function endAllSessions(tx: Transaction, user_id: string): Promise<void> {
+  await tx.delete(sessions).where(eq(sessions.user_id, user_id));
+}

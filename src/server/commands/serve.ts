@@ -1,0 +1,56 @@
+import { LIMITS } from "../../contract/limits.ts";
+import { loadConfig, withConfigFile } from "../config.ts";
+import { EXIT } from "../exit.ts";
+import { describeError, makeLog } from "../log.ts";
+import type { Environment } from "../settings.ts";
+import { type RunningServer, startServer } from "../start.ts";
+
+/** `blindvault serve`: runs until a signal, then drains and ends with 0, or with 1 when that takes too long. */
+export async function serve(environment: Environment, options: { config?: string }): Promise<never> {
+  const config = loadConfig(withConfigFile(environment, options.config));
+  // What the server creates is its own: the embedded engine makes its files for everybody.
+  process.umask(0o077);
+  const log = makeLog(config.log_level);
+  const signal = firstSignal();
+  const starting = startServer(config, log);
+  const running = await Promise.race([starting, signal.then(() => undefined)]);
+  if (running === undefined) {
+    // Nothing was acknowledged yet, so there is nothing to wait for.
+    log.info({ signal: await signal }, "stopped while starting");
+    process.exit(EXIT.ok);
+  }
+  const fatal = firstFatalError();
+  const reason = await Promise.race([signal, fatal]);
+  if (typeof reason === "string") log.info({ signal: reason }, "stopping");
+  else log.error({ err: reason }, "stopping after an error that nothing caught");
+  const stopped = await stopInTime(running);
+  if (!stopped) log.error({ limit_ms: LIMITS.shutdown_ms }, "requests did not finish in time");
+  else log.info({}, "stopped");
+  process.exit(typeof reason !== "string" ? EXIT.software : stopped ? EXIT.ok : EXIT.failure);
+}
+
+function firstSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    let seen = false;
+    for (const name of ["SIGTERM", "SIGINT"] as const) {
+      process.on(name, () => {
+        // Asked twice, somebody wants it now. What was acknowledged is in the database already.
+        if (seen) process.exit(EXIT.failure);
+        seen = true;
+        resolve(name);
+      });
+    }
+  });
+}
+
+function firstFatalError(): Promise<Record<string, unknown>> {
+  return new Promise((resolve) => {
+    process.on("uncaughtException", (error) => resolve(describeError(error)));
+    process.on("unhandledRejection", (error) => resolve(describeError(error)));
+  });
+}
+
+async function stopInTime(running: RunningServer): Promise<boolean> {
+  const late = Bun.sleep(LIMITS.shutdown_ms).then(() => false);
+  return Promise.race([running.stop().then(() => true), late]);
+}
