@@ -1,4 +1,3 @@
-#!/usr/bin/env bun
 import "./production.ts";
 import { Command, CommanderError, Option } from "commander";
 import { version } from "../package.json";

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { Glob } from "bun";
 import { call } from "./support/client.ts";
@@ -152,7 +153,7 @@ type Import = { from: string; to?: string; library?: string };
 function imports(): Import[] {
   const transpiler = new Bun.Transpiler({ loader: "ts" });
   return files.flatMap((from) => {
-    const text = require("node:fs").readFileSync(join(SOURCE, from), "utf8") as string;
+    const text = readFileSync(join(SOURCE, from), "utf8");
     return transpiler.scanImports(text).map(({ path }) => {
       if (!path.startsWith(".")) return { from, library: path };
       return { from, to: relative(SOURCE, resolve(SOURCE, from, "..", path)) };

@@ -16,12 +16,12 @@ beforeAll(async () => {
   await Bun.spawn([...run, "init"], { env: environment, stdout: "ignore" }).exited;
   server = Bun.spawn([...run, "serve"], { env: environment, stdout: "ignore", stderr: "inherit" });
   await until("http://127.0.0.1:4000/ready");
-});
+}, 30_000);
 
 afterAll(async () => {
   server.kill("SIGTERM");
   await server.exited;
-});
+}, 30_000);
 
 test("the curl session of the README registers, stores, lists, refreshes and logs out", async () => {
   const script = /<!-- session -->\n```sh\n([\s\S]*?)```/.exec(readme)?.[1] ?? "";
