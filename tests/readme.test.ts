@@ -60,7 +60,7 @@ test("README, CI and package.json name the same Bun", async () => {
 test("the README describes every setting, and none that is not there", async () => {
   const config = await Bun.file(join(ROOT, "src/server/config.ts")).text();
   const settings = [...config.matchAll(/^ {2}"([A-Z0-9_]+)",$/gm)].map(([, name]) => name as string);
-  const secrets = ["DATABASE_URL", "JWT_SECRET", "JWT_SECRET_PREVIOUS"];
+  const secrets = ["DATABASE_URL", "JWT_SECRET", "JWT_SECRET_PREVIOUS", "METRICS_TOKEN"];
   const table = readme.slice(readme.indexOf("## Configuration"), readme.indexOf("## The binary"));
   const described = [...table.matchAll(/^\| ([A-Z0-9_ /]+) \|/gm)].flatMap(([, names]) =>
     (names as string).split(" / "),

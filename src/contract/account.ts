@@ -5,8 +5,9 @@ import { time, uuid } from "./encoding.ts";
 export const accountResponse = z.object({
   id: uuid,
   username: z.string(),
-  /** Which secret logs in: the password itself, or a key that the client derives from it. */
-  credential: z.enum(["password", "auth_key"]),
+  credential: z.enum(["password", "auth_key"]).meta({
+    description: "Which secret logs in: the password itself, or a key that the client derives from it",
+  }),
   encryption_salt: encryptionSalt,
   kdf,
   protected_key: protectedKey.nullable(),

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { cursor, pageLimit, time, uuid } from "./encoding.ts";
+import { cursor, nextCursor, pageLimit, time, uuid } from "./encoding.ts";
 import { LIMITS } from "./limits.ts";
 
 /** What is audited. Names are stable for ever. */
@@ -32,13 +32,15 @@ export const auditEventResponse = z.object({
   time,
   type: z.enum(AUDIT_EVENTS),
   success: z.boolean(),
-  reason: z.string().nullable(),
+  reason: z.string().nullable().meta({ description: "Why it was refused, where it was" }),
   session_id: uuid.nullable(),
   entry_id: uuid.nullable(),
-  address: z.string(),
+  address: z.string().meta({ description: "The client's address" }),
   request_id: z.string(),
-  /** How many alike within a moment this line stands for: reads are gathered. */
-  count: z.int().min(1),
+  count: z
+    .int()
+    .min(1)
+    .meta({ description: "How many alike within a moment this line stands for: reads are gathered" }),
 });
 
 export const listEventsQuery = z.strictObject({
@@ -47,5 +49,5 @@ export const listEventsQuery = z.strictObject({
 });
 export const listEventsResponse = z.object({
   events: z.array(auditEventResponse),
-  next_cursor: z.string().nullable(),
+  next_cursor: nextCursor,
 });

@@ -16,7 +16,13 @@ export const newPassword = storableText
   .refine((text) => /\p{Lu}/u.test(text), "must have an upper-case letter")
   .refine((text) => /\p{Ll}/u.test(text), "must have a lower-case letter")
   .refine((text) => /\p{Nd}/u.test(text), "must have a digit")
-  .refine((text) => /[^\p{L}\p{Nd}\s]/u.test(text), "must have a special character");
+  .refine((text) => /[^\p{L}\p{Nd}\s]/u.test(text), "must have a special character")
+  .meta({
+    format: "password",
+    minLength: LIMITS.password_code_points_min,
+    maxLength: LIMITS.password_code_points_max,
+    description: `At most ${LIMITS.password_bytes_max} bytes in UTF-8, with an upper-case and a lower-case letter, a digit and a special character. The server sees it: derive no encryption key from it.`,
+  });
 
 /** A password to be tested: only bounded, so that a policy made stricter locks nobody out. */
 export const givenPassword = storableText
@@ -25,7 +31,8 @@ export const givenPassword = storableText
     (text) =>
       text.length <= 2 * LIMITS.password_code_points_max && byteLength(text) <= LIMITS.password_bytes_max,
     `must be at most ${LIMITS.password_bytes_max} bytes`,
-  );
+  )
+  .meta({ format: "password", description: "The password as it was chosen" });
 
 function withinPasswordLength(text: string): boolean {
   const code_points = [...text].length;
@@ -41,7 +48,9 @@ function byteLength(text: string): number {
 }
 
 /** Derived on the client by HKDF from the root key; never the master password. */
-export const authKey = base64(LIMITS.auth_key_bytes);
+export const authKey = base64(LIMITS.auth_key_bytes).meta({
+  description: `Base64 of exactly ${LIMITS.auth_key_bytes} bytes, derived from the root key by HKDF; never the master password`,
+});
 
 export const encryptionSalt = z
   .string()
@@ -75,13 +84,20 @@ export type ProtectedKey = z.infer<typeof protectedKey>;
 
 const deviceName = boundedText(LIMITS.device_name_characters_max)
   .min(1, "must not be empty")
-  .refine((text) => !/\p{Cc}/u.test(text), "must not have control characters");
+  .refine((text) => !/\p{Cc}/u.test(text), "must not have control characters")
+  .meta({
+    maxLength: LIMITS.device_name_characters_max,
+    description: "What the list of sessions calls this device",
+    example: "Laptop",
+  });
 
 const zeroKnowledgeKeys = { encryption_salt: encryptionSalt, kdf, protected_key: protectedKey };
 
 export const registerRequest = z.union([
-  z.strictObject({ username, password: newPassword }),
-  z.strictObject({ id: uuid, username, auth_key: authKey, ...zeroKnowledgeKeys }),
+  z.strictObject({ username, password: newPassword }).meta({ title: "By password" }),
+  z
+    .strictObject({ id: uuid, username, auth_key: authKey, ...zeroKnowledgeKeys })
+    .meta({ title: "By auth_key (zero-knowledge)" }),
 ]);
 export type RegisterRequest = z.infer<typeof registerRequest>;
 export const registerResponse = z.object({ id: uuid, username: z.string() });
@@ -90,17 +106,20 @@ export const preloginRequest = z.strictObject({ username });
 export const preloginResponse = z.object({ encryption_salt: encryptionSalt, kdf });
 
 export const loginRequest = z.union([
-  z.strictObject({ username, password: givenPassword, device_name: deviceName.optional() }),
-  z.strictObject({ username, auth_key: authKey, device_name: deviceName.optional() }),
+  z
+    .strictObject({ username, password: givenPassword, device_name: deviceName.optional() })
+    .meta({ title: "By password" }),
+  z
+    .strictObject({ username, auth_key: authKey, device_name: deviceName.optional() })
+    .meta({ title: "By auth_key (zero-knowledge)" }),
 ]);
 export type LoginRequest = z.infer<typeof loginRequest>;
 
-/** `expires_in`: seconds until the access token ends. */
 export const tokenResponse = z.object({
-  accessToken: z.string(),
-  refreshToken: z.string(),
+  accessToken: z.string().meta({ description: "Sent as `Authorization: Bearer …`" }),
+  refreshToken: z.string().meta({ description: "Good for one exchange at /auth/token" }),
   token_type: z.literal("Bearer"),
-  expires_in: z.int(),
+  expires_in: z.int().meta({ description: "Seconds until the access token ends" }),
 });
 export type TokenResponse = z.infer<typeof tokenResponse>;
 
@@ -113,20 +132,30 @@ export const loginResponse = tokenResponse.extend({
 });
 
 export const refreshRequest = z.strictObject({
-  refreshToken: z.string().min(1, "must not be empty").max(LIMITS.refresh_token_characters_max),
+  refreshToken: z
+    .string()
+    .min(1, "must not be empty")
+    .max(LIMITS.refresh_token_characters_max)
+    .meta({ description: "The newest refresh token of the session" }),
 });
 
 /** The way back from `auth_key` to a password does not exist: it would give the vault key's protection away. */
 export const changePasswordRequest = z.union([
-  z.strictObject({ current_password: givenPassword, new_password: newPassword }),
-  z.strictObject({ current_password: givenPassword, new_auth_key: authKey, ...zeroKnowledgeKeys }),
-  z.strictObject({ current_auth_key: authKey, new_auth_key: authKey, ...zeroKnowledgeKeys }),
+  z
+    .strictObject({ current_password: givenPassword, new_password: newPassword })
+    .meta({ title: "From password to password" }),
+  z
+    .strictObject({ current_password: givenPassword, new_auth_key: authKey, ...zeroKnowledgeKeys })
+    .meta({ title: "From password to auth_key" }),
+  z
+    .strictObject({ current_auth_key: authKey, new_auth_key: authKey, ...zeroKnowledgeKeys })
+    .meta({ title: "From auth_key to auth_key" }),
 ]);
 export type ChangePasswordRequest = z.infer<typeof changePasswordRequest>;
 
 /** What proves that the caller still knows the secret, wherever a session alone is not enough. */
 export const currentSecret = z.union([
-  z.strictObject({ current_password: givenPassword }),
-  z.strictObject({ current_auth_key: authKey }),
+  z.strictObject({ current_password: givenPassword }).meta({ title: "By password" }),
+  z.strictObject({ current_auth_key: authKey }).meta({ title: "By auth_key (zero-knowledge)" }),
 ]);
 export type CurrentSecret = z.infer<typeof currentSecret>;

@@ -10,11 +10,15 @@ export function base64(bytes_min: number, bytes_max: number = bytes_min) {
   const reason = `must be canonical padded base64 of ${what} bytes`;
   return z
     .string()
-    .max(Math.ceil(bytes_max / 3) * 4, { error: reason, abort: true })
+    .max(base64Length(bytes_max), { error: reason, abort: true })
     .refine((text) => isCanonical(text) && within(decodedLength(text), bytes_min, bytes_max), {
       error: reason,
     })
-    .meta({ format: "byte", description: `Base64 of ${what} bytes` });
+    .meta({ format: "byte", minLength: base64Length(bytes_min), description: `Base64 of ${what} bytes` });
+}
+
+function base64Length(bytes: number): number {
+  return Math.ceil(bytes / 3) * 4;
 }
 
 /** Canonical means: the bits that padding leaves over are zero. */
@@ -59,13 +63,28 @@ export const time = z.iso.datetime({ precision: 3 });
 export const cursor = z
   .string()
   .max(LIMITS.cursor_characters_max, "must be a cursor of an earlier page")
-  .regex(/^[A-Za-z0-9_-]+$/, "must be a cursor of an earlier page");
+  .regex(/^[A-Za-z0-9_-]+$/, "must be a cursor of an earlier page")
+  .meta({ description: "The `next_cursor` of an earlier page" });
 
-/** `?limit=`: decimal digits, 1 to `max`. */
+/** Where the next page begins; null on the last one. */
+export const nextCursor = z
+  .string()
+  .nullable()
+  .meta({ description: "Where the next page begins; null on the last one" });
+
+/** `?limit=`: decimal digits, 1 to `max`. A document calls it the number that it is, not the text of the query. */
 export function pageLimit(max: number) {
   return z
     .string()
     .regex(/^[1-9][0-9]{0,5}$/, `must be a whole number from 1 to ${max}`)
     .transform(Number)
-    .refine((value) => value <= max, `must be a whole number from 1 to ${max}`);
+    .refine((value) => value <= max, `must be a whole number from 1 to ${max}`)
+    .meta({
+      document: {
+        type: "integer",
+        minimum: 1,
+        maximum: max,
+        description: "How many at most; without it the most",
+      },
+    });
 }

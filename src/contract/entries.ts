@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { base64, boundedText, cursor, pageLimit, time, uuid } from "./encoding.ts";
+import { base64, boundedText, cursor, nextCursor, pageLimit, time, uuid } from "./encoding.ts";
 import { LIMITS } from "./limits.ts";
 
 const sealed = {
@@ -9,7 +9,10 @@ const sealed = {
 };
 
 /** Readable by the server: nothing secret belongs into it. */
-const name = boundedText(LIMITS.name_characters_max);
+const name = boundedText(LIMITS.name_characters_max).meta({
+  maxLength: LIMITS.name_characters_max,
+  description: "Readable by the server: leave it out, and put names into the ciphertext",
+});
 
 /** Readable by the server: nothing secret belongs into it. Measured as it is stored, as compact JSON. */
 const meta = z
@@ -17,7 +20,14 @@ const meta = z
   .refine(
     (value) => new TextEncoder().encode(JSON.stringify(value)).byteLength <= LIMITS.meta_bytes_max,
     `must be at most ${LIMITS.meta_bytes_max} bytes of JSON`,
-  );
+  )
+  .meta({
+    document: {
+      type: "object",
+      additionalProperties: true,
+      description: `Readable by the server, at most ${LIMITS.meta_bytes_max} bytes of JSON: nothing secret belongs here`,
+    },
+  });
 
 const readable = { name: name.nullish(), meta: meta.nullish() };
 
@@ -26,7 +36,11 @@ export type CreateEntryRequest = z.infer<typeof createEntryRequest>;
 
 /** Replaces the whole entry: what is left out is gone. `version`, when given, must be the stored one plus 1. */
 export const replaceEntryRequest = z.strictObject({
-  version: z.int().min(1).optional(),
+  version: z
+    .int()
+    .min(1)
+    .meta({ description: "When given, it must be the stored version plus 1" })
+    .optional(),
   ...sealed,
   ...readable,
 });
@@ -37,11 +51,11 @@ export const entryParams = z.strictObject({ id: uuid });
 export const entryResponse = z.object({
   id: uuid,
   name: z.string().nullable(),
-  ciphertext: z.string(),
-  iv: z.string(),
-  tag: z.string(),
+  ciphertext: z.string().meta({ format: "byte" }),
+  iv: z.string().meta({ format: "byte" }),
+  tag: z.string().meta({ format: "byte" }),
   meta: z.record(z.string(), z.unknown()).nullable(),
-  version: z.int().min(1),
+  version: z.int().min(1).meta({ description: "Grows by exactly 1 a change; the ETag in quotation marks" }),
   created_at: time,
   updated_at: time,
 });
@@ -53,5 +67,5 @@ export const listEntriesQuery = z.strictObject({
 });
 export const listEntriesResponse = z.object({
   entries: z.array(entryResponse),
-  next_cursor: z.string().nullable(),
+  next_cursor: nextCursor,
 });

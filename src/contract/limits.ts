@@ -90,6 +90,8 @@ export const LIMITS = {
   database_pool_default: 4,
   database_pool_max: 100,
   database_connect_ms: 5 * SECOND,
+  /** The pause between attempts to reach a database that was lost; requests that come meanwhile wait for it. */
+  database_reconnect_ms: 100,
   database_statement_ms: 10 * SECOND,
   /** How long `serve` and `migrate` go on trying to reach a PostgreSQL that is not up yet. */
   database_start_ms: 60 * SECOND,

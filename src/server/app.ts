@@ -5,17 +5,17 @@ import { retryLater } from "../contract/problems.ts";
 import { accountRoutes } from "./account/routes.ts";
 import { auditRoutes } from "./audit/routes.ts";
 import { authRoutes, passwordRoutes } from "./auth/routes.ts";
-import type { Config } from "./config.ts";
-import type { Clock, Deps, Lifecycle } from "./deps.ts";
+import type { Deps, Lifecycle } from "./deps.ts";
 import { entryRoutes } from "./entries/routes.ts";
 import { healthRoutes } from "./health/routes.ts";
 import { edgePlugin, type Peer } from "./http/edge.ts";
 import { errorsPlugin } from "./http/errors.ts";
-import type { Log } from "./log.ts";
+import type { Metrics } from "./metrics/metrics.ts";
+import { metricsRoutes } from "./metrics/routes.ts";
 import { sessionRoutes } from "./sessions/routes.ts";
 
 /** A request's whole way, in order: errors, what holds for every request, public routes, signed-in routes. */
-export function createApp(deps: Deps, lifecycle: Lifecycle, peer: Peer) {
+export function createApp(deps: Deps, lifecycle: Lifecycle, peer: Peer, metrics?: Metrics) {
   const ping = async () => void (await deps.db.execute(sql`select 1`));
   let routes: readonly Route[] = [];
   const app = base(deps, peer, () => routes)
@@ -28,6 +28,7 @@ export function createApp(deps: Deps, lifecycle: Lifecycle, peer: Peer) {
     .use(entryRoutes(deps))
     .use(accountRoutes(deps))
     .use(auditRoutes(deps));
+  if (metrics !== undefined) app.use(metricsRoutes(metrics, deps.config.metrics.token));
   routes = app.routes;
   return app.compile();
 }
@@ -43,13 +44,20 @@ export function createStartingApp(edge: Edge, lifecycle: Lifecycle, peer: Peer) 
     .compile();
 }
 
-type Edge = { config: Config; clock: Clock; log: Log };
+/** The metrics alone, for an address of their own. */
+export function createMetricsApp(edge: Edge, metrics: Metrics, peer: Peer) {
+  return base(edge, peer, () => [])
+    .use(metricsRoutes(metrics, edge.config.metrics.token))
+    .compile();
+}
+
+type Edge = Pick<Deps, "config" | "clock" | "log" | "limiters">;
 
 type Route = { method: string; path: string };
 
-function base({ config, clock, log }: Edge, peer: Peer, routes: () => readonly Route[]) {
+function base({ config, log, limiters }: Edge, peer: Peer, routes: () => readonly Route[]) {
   // A short Host header would make Elysia mistake where the path begins (see its `standardHostname`).
   return new Elysia({ name: "blindvault", handler: { standardHostname: false }, normalize: false })
     .use(errorsPlugin(log, routes))
-    .use(edgePlugin(config, clock, peer));
+    .use(edgePlugin(config, limiters, peer));
 }

@@ -10,7 +10,9 @@ import {
   duration,
   type Environment,
   jwtSecret,
+  listenAddress,
   logLevel,
+  metricsToken,
   oneOf,
   origins,
   type Reader,
@@ -44,6 +46,7 @@ export type Config = Readonly<{
   hash_queue_max: number;
   database_pool_max: number;
   audit_retention_ms: number;
+  metrics: Readonly<{ token: string | undefined; address: { host: string; port: number } | undefined }>;
 }>;
 
 /** Where the settings come from when neither an option nor the environment says otherwise. */
@@ -53,7 +56,7 @@ const HOST_DEFAULT = "127.0.0.1";
 export const CONFIG_FILE_NAME = "blindvault.env";
 
 /** Every setting that a configuration file may hold; a secret may be given as NAME_FILE as well. */
-const SECRETS = ["DATABASE_URL", "JWT_SECRET", "JWT_SECRET_PREVIOUS"] as const;
+const SECRETS = ["DATABASE_URL", "JWT_SECRET", "JWT_SECRET_PREVIOUS", "METRICS_TOKEN"] as const;
 const SETTINGS = [
   "DATA_DIR",
   "JWT_ISSUER",
@@ -79,6 +82,7 @@ const SETTINGS = [
   "HASH_QUEUE_MAX",
   "DATABASE_POOL_MAX",
   "AUDIT_RETENTION_DAYS",
+  "METRICS_ADDRESS",
 ] as const;
 
 /**
@@ -114,6 +118,10 @@ export function withConfigFile(environment: Environment, file: string | undefine
     );
   }
   const set = Object.entries(environment).filter(([, value]) => value !== undefined && value !== "");
+  const wins = new Set(set.map(([name]) => name));
+  // A secret has two names, and the environment wins over the file under either of them.
+  for (const name of SECRETS)
+    if (wins.has(name) || wins.has(`${name}_FILE`)) settings[name] = settings[`${name}_FILE`] = "";
   return { ...settings, ...Object.fromEntries(set) };
 }
 
@@ -121,9 +129,13 @@ export function withConfigFile(environment: Environment, file: string | undefine
 export function localUrl(environment: Environment): URL {
   const settings = reader(environment, []);
   const host = settings.get("HOST", HOST_DEFAULT, text);
-  const name = host === "0.0.0.0" || host === "" ? "127.0.0.1" : host === "::" ? "[::1]" : host;
+  const reachable = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+  const name = reachable.includes(":") ? `[${reachable}]` : reachable;
   const scheme = settings.has("TLS_CERT_FILE") ? "https" : "http";
-  return new URL(`${scheme}://${name}:${settings.get("PORT", PORT_DEFAULT, whole(0, 65_535))}`);
+  const url = `${scheme}://${name}:${settings.get("PORT", PORT_DEFAULT, whole(0, 65_535))}`;
+  if (!URL.canParse(url))
+    throw operatorFault(EXIT.config, "HOST is neither an address nor a name: correct it");
+  return new URL(url);
 }
 
 function readConfigFile(path: string, required: boolean): string | undefined {
@@ -228,6 +240,10 @@ function readAll(settings: Reader): Config {
         String(LIMITS.audit_retention_days_default),
         whole(1, LIMITS.audit_retention_days_max),
       ),
+    metrics: {
+      token: settings.secret("METRICS_TOKEN", metricsToken),
+      address: settings.get("METRICS_ADDRESS", "", listenAddress),
+    },
   };
 }
 

@@ -6,6 +6,7 @@ import type { Secrets } from "./auth/secrets.ts";
 import type { Tokens } from "./auth/tokens.ts";
 import type { Config } from "./config.ts";
 import type { Database } from "./db/database.ts";
+import type { Limiters } from "./http/limits.ts";
 import type { Log } from "./log.ts";
 
 /** Time as it is told to people and databases, and time that only ever goes forward. Both in milliseconds. */
@@ -23,6 +24,7 @@ export type Deps = {
   clock: Clock;
   log: Log;
   secrets: Secrets;
+  limiters: Limiters;
   tokens: Tokens;
   isLiving: SessionLookup;
   hashing: Hashing;

@@ -1,13 +1,12 @@
 import pino from "pino";
 import { databaseErrorCode } from "./db/database.ts";
 
-export type Log = Pick<pino.Logger, "debug" | "info" | "warn" | "error" | "level">;
+export type Level = "debug" | "info" | "warn" | "error";
 
-/** Structured log: one JSON object a line on standard output (or on `destination`). */
-export function makeLog(
-  level: "debug" | "info" | "warn" | "error",
-  destination?: pino.DestinationStream,
-): Log {
+export type Log = Pick<pino.Logger, "debug" | "info" | "warn" | "error" | "isLevelEnabled">;
+
+/** Structured log: one JSON object a line. */
+export function makeLog(level: Level, destination: pino.DestinationStream = standardOutput()): Log {
   return pino(
     {
       level,
@@ -16,9 +15,38 @@ export function makeLog(
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: describeError },
     },
-    destination ?? pino.destination({ dest: 1, sync: true }),
+    destination,
   );
 }
+
+/** A log for a person where standard output is a terminal; the library for it is loaded only there. */
+export async function makeTerminalLog(level: Level): Promise<Log> {
+  if (!process.stdout.isTTY) return makeLog(level);
+  const { default: pretty } = await import("pino-pretty");
+  const options = { sync: true, singleLine: true, messageFormat: readable, ignore: REQUEST_FIELDS.join() };
+  return makeLog(level, pretty(options));
+}
+
+/** What a request's line says in its sentence, and so need not list again. */
+const REQUEST_FIELDS = ["method", "route", "status", "duration_ms", "address"];
+
+function readable(line: Record<string, unknown>, key: string): string {
+  if (line.route === undefined) return String(line[key]);
+  return `${line.method} ${line.route} ${line.status} in ${line.duration_ms} ms from ${line.address}`;
+}
+
+/**
+ * Lines are gathered for a moment, since a system call for each would be felt at every request; the end of the process
+ * writes the rest.
+ */
+function standardOutput(): pino.DestinationStream {
+  const output = pino.destination({ dest: 1, sync: true, minLength: 4096, periodicFlush: FLUSH_MS });
+  process.once("exit", () => output.flushSync());
+  return output;
+}
+
+/** How long a line may wait for company. */
+const FLUSH_MS = 250;
 
 /**
  * What of an error may be logged. Messages are left out for errors of a query: Drizzle's and PostgreSQL's

@@ -93,7 +93,9 @@ export function origins(value: string): string[] | Fault {
     .split(",")
     .map((origin) => origin.trim())
     .filter(Boolean);
-  const wrong = list.find((origin) => !URL.canParse(origin) || new URL(origin).origin !== origin);
+  // No browser sends a wildcard or another scheme: such an origin would be listed and match nothing.
+  const exact = (origin: string) => /^https?:[^*]+$/.test(origin) && URL.canParse(origin);
+  const wrong = list.find((origin) => !exact(origin) || new URL(origin).origin !== origin);
   return wrong === undefined
     ? list
     : { fault: "must be exact origins, such as https://vault.example.com, without * or a path" };
@@ -115,9 +117,28 @@ export function databaseUrl(value: string): string | Fault {
   return { fault: "must be a URL such as postgresql://user:password@host:5432/blindvault" };
 }
 
-/** Words that stand in examples and never in a secret that somebody drew at random. */
+/** `host:port`, an IPv6 address in brackets; undefined for none. */
+export function listenAddress(value: string): { host: string; port: number } | undefined | Fault {
+  if (value === "") return undefined;
+  const [, host = "", digits = ""] = /^(\[[0-9a-fA-F:.]+\]|[^:[\]\s]+):([0-9]{1,5})$/.exec(value) ?? [];
+  const port = Number(digits || Number.NaN);
+  if (port <= 65_535) return { host: host.replace(/^\[|\]$/g, ""), port };
+  return { fault: "must be an address and a port, such as 127.0.0.1:9400 or [::1]:9400" };
+}
+
+export function metricsToken(value: string): string | Fault {
+  if (/^[A-Za-z0-9._~+/=-]{16,512}$/.test(value)) return value;
+  return {
+    fault: "must be 16 to 512 of A-Z, a-z, 0-9 and ._~+/=-: take the output of `openssl rand -hex 24`",
+  };
+}
+
+/**
+ * What stands in examples and not in a secret drawn at random: of those fewer than one in 10^8 has any of these
+ * words, so each is seven letters long at least.
+ */
 const PLACEHOLDER =
-  /change(me|this|it)|placeholder|(your|my|the|super|jwt|top)(jwt|very|super)?secret|replace(me|this|with)|example|insecure|password|secretkey|default|sample|dummy/;
+  /change(me|this|it)|placeholder|(your|my|the|super|jwt|top|long)(jwt|very|super)?secret|replace(me|this|with)|example|insecure|password|secretkey|default|(dummy|sample|test)(jwt|secret|token)|256bit(s|secret|key)|1234567890|0123456789|abcdefgh|qwertyui/;
 
 export function jwtSecret(value: string): string | Fault {
   const mend = "run `blindvault init`, or take the output of `openssl rand -base64 48`";
@@ -127,6 +148,6 @@ export function jwtSecret(value: string): string | Fault {
   if (PLACEHOLDER.test(value.toLowerCase().replace(/[^a-z0-9]/g, ""))) {
     return { fault: `is a placeholder: ${mend}` };
   }
-  // A secret of 32 random hexadecimal digits has under 8 different ones once in some 10^5 draws; a person's repetition always.
+  // A secret of 32 random hexadecimal digits has under 8 different ones once in some 10^7 draws; a person's repetition always.
   return new Set(value).size < 8 ? { fault: `repeats few characters: ${mend}` } : value;
 }

@@ -1,6 +1,5 @@
-import type { Server } from "bun";
 import { LIMITS } from "../contract/limits.ts";
-import { createApp, createStartingApp } from "./app.ts";
+import { createApp, createMetricsApp, createStartingApp } from "./app.ts";
 import { makeAuditBuffer } from "./audit/buffer.ts";
 import { makeCredentials } from "./auth/credentials.ts";
 import { makeHashing } from "./auth/hashing.ts";
@@ -12,13 +11,18 @@ import { lockDataDirectory } from "./db/data-directory.ts";
 import type { Database } from "./db/database.ts";
 import { type OpenDatabase, openDatabase } from "./db/open.ts";
 import { type Clock, type Deps, type Lifecycle, systemClock } from "./deps.ts";
-import { EXIT, operatorFault } from "./exit.ts";
+import { type Limiters, makeLimiters } from "./http/limits.ts";
+import { type Observation, observed, requestLog } from "./http/observe.ts";
+import { type Listener, openListener } from "./listener.ts";
 import type { Log } from "./log.ts";
+import type { Metrics } from "./metrics/metrics.ts";
 import { startPurging } from "./purge.ts";
 
 export type RunningServer = {
   url: URL;
   deps: Deps;
+  /** Reads the TLS certificate and its key anew. Throws a fault, and goes on with the old pair, when they are no pair. */
+  reloadTls(): void;
   /** Drains, lets requests in flight finish, flushes and closes. Resolves when all of it is done. */
   stop(): Promise<void>;
 };
@@ -34,29 +38,53 @@ export async function startServer(
 ): Promise<RunningServer> {
   const lock = config.database_url === undefined ? lockDataDirectory(config.data_dir) : undefined;
   const lifecycle: Lifecycle = { state: "starting" };
-  let server: Server<undefined> | undefined;
-  const peer = (request: Request) => server?.requestIP(request)?.address ?? "0.0.0.0";
+  const limiters = makeLimiters(config, clock);
+  const listeners: Listener[] = [];
   try {
-    const starting = createStartingApp({ config, clock, log }, lifecycle, peer);
-    server = listen(config, (request) => starting.fetch(request));
+    const starting = createStartingApp({ config, clock, log, limiters }, lifecycle, (request) =>
+      listener.peer(request),
+    );
+    const listener = openListener(config, (request) => starting.fetch(request));
+    listeners.push(listener);
     const database = await openDatabase(config, log);
-    const deps = makeDeps(config, database.db, clock, log);
-    const app = createApp(deps, lifecycle, peer);
+    const deps = makeDeps(config, database.db, clock, log, limiters);
+    const metrics = await makeMetricsOf(deps, listeners);
+    const app = createApp(deps, lifecycle, listener.peer, config.metrics.address ? undefined : metrics);
     const purging = startPurging(deps);
-    server.reload({ fetch: (request: Request) => app.fetch(request) });
+    listener.serve(observed((request) => app.fetch(request), clock, observersOf(deps, metrics)));
     lifecycle.state = "ready";
-    log.info({ url: server.url.href, engine: database.engine, migrations: database.migrated }, "ready");
-    const stop = once(() => shutDown(server as Server<undefined>, lifecycle, purging, deps, database, lock));
-    return { url: server.url, deps, stop };
+    log.info({ url: listener.url.href, engine: database.engine, migrations: database.migrated }, "ready");
+    const stop = once(() => shutDown(listeners, lifecycle, purging, deps, database, lock));
+    return { url: listener.url, deps, reloadTls: listener.reloadTls, stop };
   } catch (error) {
-    await server?.stop(true);
+    for (const listener of listeners) await listener.abort();
     lock?.release();
     throw error;
   }
 }
 
+/** The metrics where they are asked for, on an address of their own where one is set. The library is loaded only then. */
+async function makeMetricsOf(deps: Deps, listeners: Listener[]): Promise<Metrics | undefined> {
+  const { token, address } = deps.config.metrics;
+  if (token === undefined && address === undefined) return undefined;
+  const { makeMetrics } = await import("./metrics/metrics.ts");
+  const metrics = makeMetrics(deps);
+  if (address !== undefined) {
+    const app = createMetricsApp(deps, metrics, (request) => listener.peer(request));
+    const listener = openListener({ ...address, tls: undefined }, (request) => app.fetch(request));
+    listeners.push(listener);
+  }
+  return metrics;
+}
+
 /** Everything that the features share, made from the configuration and an open database. */
-export function makeDeps(config: Config, db: Database, clock: Clock, log: Log): Deps {
+export function makeDeps(
+  config: Config,
+  db: Database,
+  clock: Clock,
+  log: Log,
+  limiters: Limiters = makeLimiters(config, clock),
+): Deps {
   const secrets = deriveSecrets(config.jwt);
   const hashing = makeHashing(config);
   return {
@@ -64,6 +92,7 @@ export function makeDeps(config: Config, db: Database, clock: Clock, log: Log): 
     config,
     clock,
     log,
+    limiters,
     secrets,
     tokens: makeTokens(config, secrets, clock),
     isLiving: makeSessionLookup(db, clock),
@@ -73,43 +102,16 @@ export function makeDeps(config: Config, db: Database, clock: Clock, log: Log): 
   };
 }
 
-/** Listens for `fetch` as the configuration says. Throws a fault that names what to mend. */
-export function listen(
-  config: Config,
-  fetch: (request: Request) => Response | Promise<Response>,
-): Server<undefined> {
-  const { tls } = config;
-  try {
-    return Bun.serve({
-      hostname: config.host,
-      port: config.port,
-      // Two servers on one port would share its connections in silence.
-      reusePort: false,
-      idleTimeout: LIMITS.request_idle_s,
-      // Bodies are counted as they are read, so that too large a one gets an answer of ours; Bun's own is bare.
-      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-      development: false,
-      fetch,
-      ...(tls && { tls: { cert: Bun.file(tls.certificate_file), key: Bun.file(tls.key_file) } }),
-    });
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const where = `${config.host}:${config.port}`;
-    if (code === "EADDRINUSE") {
-      throw operatorFault(
-        EXIT.unavailable,
-        `${where} is in use by another program: stop it, or set PORT to another number`,
-      );
-    }
-    throw operatorFault(
-      EXIT.unavailable,
-      `Cannot listen on ${where} (${code ?? (error as Error).message}): check HOST, PORT and the TLS files`,
-    );
-  }
+/** Who is told of every request; a log that would drop the line is not asked to write it. */
+export function observersOf(deps: Deps, metrics?: Metrics): ((seen: Observation) => void)[] {
+  return [
+    ...(deps.log.isLevelEnabled("info") ? [requestLog(deps.log)] : []),
+    ...(metrics === undefined ? [] : [metrics.observe]),
+  ];
 }
 
 async function shutDown(
-  server: Server<undefined>,
+  listeners: Listener[],
   lifecycle: Lifecycle,
   purging: { stop(): Promise<void> },
   deps: Deps,
@@ -119,7 +121,7 @@ async function shutDown(
   lifecycle.state = "draining";
   await Bun.sleep(LIMITS.drain_ms);
   // Closes the listener and idle connections at once, and waits for requests in flight.
-  await server.stop(false);
+  await Promise.all(listeners.map((listener) => listener.stop()));
   await purging.stop();
   await deps.audit.flush();
   await database.close();

@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,7 +6,10 @@ import { lockDataDirectory } from "../../src/server/db/data-directory.ts";
 import { EXIT } from "../../src/server/exit.ts";
 import { child, faultOf, start } from "../support/embedded.ts";
 
-const root = mkdtempSync(join(tmpdir(), "blindvault-data-directory-"));
+let root = "";
+beforeAll(() => {
+  root = mkdtempSync(join(tmpdir(), "blindvault-data-directory-"));
+});
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 describe("the lock", () => {

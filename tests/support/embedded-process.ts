@@ -8,6 +8,7 @@ import { isOperatorFault } from "../../src/server/exit.ts";
 //   bun tests/support/embedded-process.ts <data_dir> write <n>    commits n rows and says each id, then closes
 //   bun tests/support/embedded-process.ts <data_dir> leave        opens, says what is left behind, does not close
 
+const parent = process.ppid;
 const [data_dir = "", command = "", count = "0"] = process.argv.slice(2);
 
 try {
@@ -28,7 +29,7 @@ async function stay(): Promise<void> {
     await Bun.sleep(1);
   }
   say("locked");
-  setInterval(() => {}, 60_000);
+  setInterval(endWithParent, 50);
 }
 
 async function write(rows: number): Promise<void> {
@@ -40,6 +41,7 @@ async function write(rows: number): Promise<void> {
       "INSERT INTO kept (value) VALUES (repeat('x', 200)) RETURNING id",
     );
     say(String(rows[0]?.id));
+    endWithParent();
   }
   await close();
 }
@@ -57,6 +59,11 @@ async function leave(): Promise<void> {
   ];
   const listeners = events.filter((event) => process.listenerCount(event) > 0);
   say(JSON.stringify({ listeners, exit_code: process.exitCode ?? null, umask: process.umask() }));
+}
+
+/** A test that fails kills nothing; the end of its process must be ours. */
+function endWithParent(): void {
+  if (process.ppid !== parent) process.exit(1);
 }
 
 /** Written by a system call of its own: what has been said was true before the next statement ran. */

@@ -1,4 +1,4 @@
-import { eq, getTableName, inArray, type SQL, sql } from "drizzle-orm";
+import { eq, getTableName, inArray, type SQL } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";
 import { loadConfig } from "../../src/server/config.ts";
 import { lockDataDirectory } from "../../src/server/db/data-directory.ts";
@@ -38,7 +38,7 @@ async function open(engine: Engine): Promise<Opened> {
   return { environment, direct: database.db, ...withFaults(database) };
 }
 
-/** All that the database holds of an account, table by table, in an order that does not depend on writes. */
+/** All that the database holds of an account, table by table, in the order of its first columns. */
 export async function accountRows(db: Database, user_id: string): Promise<Record<string, unknown[]>> {
   const sessions_of = db
     .select({ id: schema.sessions.id })
@@ -56,7 +56,8 @@ export async function accountRows(db: Database, user_id: string): Promise<Record
   ];
   const rows: Record<string, unknown[]> = {};
   for (const [table, where] of wheres) {
-    rows[getTableName(table)] = await db.select().from(table).where(where).orderBy(sql`1, 2`);
+    const found = await db.select().from(table).where(where);
+    rows[getTableName(table)] = found.sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
   }
   return rows;
 }

@@ -7,9 +7,10 @@ import { lockDataDirectory } from "../../src/server/db/data-directory.ts";
 import type { Database } from "../../src/server/db/database.ts";
 import { type OpenDatabase, openDatabase } from "../../src/server/db/open.ts";
 import type { Clock, Deps, Lifecycle } from "../../src/server/deps.ts";
+import { openListener } from "../../src/server/listener.ts";
 import { type Log, makeLog } from "../../src/server/log.ts";
 import type { Environment } from "../../src/server/settings.ts";
-import { listen, makeDeps } from "../../src/server/start.ts";
+import { makeDeps } from "../../src/server/start.ts";
 import { createTestDatabase } from "./postgres.ts";
 
 /** Every test of the server runs on both. */
@@ -46,16 +47,16 @@ export function startServerOn(db: Database, config: Config): TestServer {
   const { log, logged } = makeTestLog();
   const lifecycle: Lifecycle = { state: "ready" };
   const deps = makeDeps(config, db, clock, log);
-  const app = createApp(deps, lifecycle, (request) => server.requestIP(request)?.address ?? "0.0.0.0");
-  const server = listen(config, (request) => app.fetch(request));
+  const app = createApp(deps, lifecycle, (request) => listener.peer(request));
+  const listener = openListener(config, (request) => app.fetch(request));
   return {
-    url: server.url.origin,
+    url: listener.url.origin,
     deps,
     clock,
     lifecycle,
     logged,
     async stop() {
-      await server.stop(true);
+      await listener.abort();
       await deps.audit.flush();
     },
   };
@@ -113,9 +114,16 @@ async function open(environment: Environment): Promise<Shared> {
   return { environment, database: await openDatabase(config, makeTestLog().log) };
 }
 
-/** A directory that is gone when the test process ends. */
+/** A directory that is gone when the test process has ended in order. */
 export function temporaryDirectory(): string {
   const path = mkdtempSync(join(tmpdir(), "blindvault-test-"));
-  process.once("exit", () => rmSync(path, { recursive: true, force: true }));
+  directories.add(path);
   return path;
+}
+
+const directories = new Set<string>();
+
+/** Called by the preload when every file has run: `bun test` fires neither "exit" nor "beforeExit". */
+export function removeTemporaryDirectories(): void {
+  for (const path of directories) rmSync(path, { recursive: true, force: true });
 }

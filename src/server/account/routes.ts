@@ -11,7 +11,7 @@ export function accountRoutes(deps: Deps) {
   return new Elysia({ name: "account" })
     .use(sessionPlugin(deps))
     .get("/account", ({ caller }) => account.show(deps, caller), { response: accountResponse })
-    .use(authLimitPlugin(deps.config, deps.clock))
+    .use(authLimitPlugin(deps.limiters))
     .delete(
       "/account",
       async ({ body, caller }) => {

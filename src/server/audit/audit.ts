@@ -57,7 +57,10 @@ export async function recordBatch(db: Database, rows: AuditRow[]): Promise<void>
         : await tx.select({ id: users.id }).from(users).where(inArray(users.id, ids)).for("key share");
     const alive = new Set(living.map((user) => user.id));
     const kept = rows.filter((row) => row.user_id == null || alive.has(row.user_id));
-    if (kept.length > 0) await tx.insert(auditEvents).values(kept);
+    if (kept.length === 0) return;
+    // A batch may come a second time, when it was committed and the connection broke before the answer.
+    const set = { count: sql`excluded.count` };
+    await tx.insert(auditEvents).values(kept).onConflictDoUpdate({ target: auditEvents.id, set });
   });
 }
 

@@ -14,6 +14,7 @@ export type AuditBuffer = ReturnType<typeof makeAuditBuffer>;
  */
 export function makeAuditBuffer(db: Database, clock: Clock, log: Log) {
   let pending = new Map<string, AuditRow>();
+  let writing = new Map<string, AuditRow>();
   let flushing: Promise<void> | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -25,18 +26,20 @@ export function makeAuditBuffer(db: Database, clock: Clock, log: Log) {
       known.count++;
       return;
     }
-    if (pending.size >= LIMITS.audit_buffer_events_max)
+    if (pending.size + writing.size >= LIMITS.audit_buffer_events_max)
       throw retryLater("audit-unavailable", LIMITS.audit_flush_ms);
     pending.set(key, toRow(event, clock.now_ms(), 1));
-    if (pending.size >= LIMITS.audit_flush_events) void flush();
+    // Only as the number is reached: beyond it a write is under way, or has failed and waits for its time.
+    if (pending.size === LIMITS.audit_flush_events) void flush();
     else timer ??= setTimeout(() => void flush(), LIMITS.audit_flush_ms);
   }
 
-  /** Writes what is pending; what cannot be written is kept for the next time. Never rejects. */
+  /** Writes what is pending, what others have begun to write included; what cannot be written is kept. Never rejects. */
   async function flush(): Promise<void> {
     clearTimeout(timer);
     timer = undefined;
-    await flushing;
+    // Asked again after each wait: somebody else who waited may have begun the next write.
+    while (flushing !== undefined) await flushing;
     if (pending.size === 0) return;
     flushing = writeOut().finally(() => {
       flushing = undefined;
@@ -45,28 +48,39 @@ export function makeAuditBuffer(db: Database, clock: Clock, log: Log) {
   }
 
   async function writeOut(): Promise<void> {
-    const batch = pending;
+    writing = pending;
     pending = new Map();
-    const rows = [...batch.values()];
+    const lines = [...writing];
     try {
-      for (let start = 0; start < rows.length; start += LIMITS.audit_flush_events) {
-        await recordBatch(db, rows.slice(start, start + LIMITS.audit_flush_events));
-        for (const key of [...batch.keys()].slice(0, LIMITS.audit_flush_events)) batch.delete(key);
+      for (let start = 0; start < lines.length; start += LIMITS.audit_flush_events) {
+        const batch = lines.slice(start, start + LIMITS.audit_flush_events);
+        await recordBatch(
+          db,
+          batch.map(([, row]) => row),
+        );
+        for (const [key] of batch) writing.delete(key);
       }
     } catch (error) {
-      log.error({ err: error, events: batch.size }, "audit events could not be written, trying again");
-      for (const [key, row] of batch) {
-        const newer = pending.get(key);
-        if (newer === undefined) pending.set(key, row);
-        else newer.count += row.count;
-      }
+      log.error({ err: error, events: writing.size }, "audit events could not be written, trying again");
+      keep(writing);
       timer ??= setTimeout(() => void flush(), LIMITS.audit_flush_ms);
+    } finally {
+      writing = new Map();
+    }
+  }
+
+  /** The older line stays, with its id: perhaps it was written and only the answer was lost. */
+  function keep(unwritten: Map<string, AuditRow>): void {
+    for (const [key, row] of unwritten) {
+      row.count += pending.get(key)?.count ?? 0;
+      pending.set(key, row);
     }
   }
 
   return {
     note,
     flush,
+    /** How many lines wait for a write. */
     get size() {
       return pending.size;
     },

@@ -45,16 +45,22 @@ export async function forgiveAttempts(tx: Transaction, target: Target): Promise<
   await tx
     .delete(lockouts)
     .where(and(eq(lockouts.name_hash, target.name_hash), eq(lockouts.address, target.network)));
-  await tx
-    .update(lockouts)
-    .set({ attempts: sql`greatest(${lockouts.attempts} - 1, 0)` })
-    .where(and(eq(lockouts.name_hash, target.name_hash), eq(lockouts.address, EVERYWHERE)));
+  await giveBack(tx, target.name_hash, EVERYWHERE);
+}
+
+/** Takes an attempt back whose secret was not tested after all, or led to nothing though right: it is no failure. */
+export async function takeBackAttempt(db: Database, target: Target): Promise<void> {
+  await db.transaction(async (tx) => {
+    // In the order in which attempts are counted: the other one could deadlock.
+    await giveBack(tx, target.name_hash, target.network);
+    await giveBack(tx, target.name_hash, EVERYWHERE);
+  });
 }
 
 /** Deletes counts that have expired, `rows_max` at most; returns how many went. */
 export async function purgeLockouts(db: Database, now_ms: number, rows_max: number): Promise<number> {
   const expired = db
-    .select({ key: sql`(${lockouts.name_hash}, ${lockouts.address})` })
+    .select({ name_hash: lockouts.name_hash, address: lockouts.address })
     .from(lockouts)
     .where(lte(lockouts.expires_at, new Date(now_ms)))
     .limit(rows_max)
@@ -64,6 +70,13 @@ export async function purgeLockouts(db: Database, now_ms: number, rows_max: numb
     .where(inArray(sql`(${lockouts.name_hash}, ${lockouts.address})`, expired))
     .returning({ attempts: lockouts.attempts });
   return gone.length;
+}
+
+async function giveBack(tx: Transaction, name_hash: Uint8Array, address: string): Promise<void> {
+  await tx
+    .update(lockouts)
+    .set({ attempts: sql`greatest(${lockouts.attempts} - 1, 0)` })
+    .where(and(eq(lockouts.name_hash, name_hash), eq(lockouts.address, address)));
 }
 
 /**

@@ -12,7 +12,7 @@ import { serverKeys } from "../db/schema.ts";
 import type { Deps } from "../deps.ts";
 import type { Origin } from "../http/origin.ts";
 import type { Credential } from "./credentials.ts";
-import { countAttempt, forgiveAttempts, type Target } from "./lockout.ts";
+import { countAttempt, forgiveAttempts, type Target, takeBackAttempt } from "./lockout.ts";
 import { hashName, hmac } from "./secrets.ts";
 import { type Caller, startSession } from "./session.ts";
 import * as users from "./users.ts";
@@ -40,16 +40,30 @@ export async function login(deps: Deps, request: LoginRequest, origin: Origin) {
     "password" in request
       ? { kind: "password", secret: request.password }
       : { kind: "auth_key", secret: request.auth_key };
-  const user = await prove(deps, request.username, credential, origin, "login-failed");
-  const tokens = await deps.db.transaction(async (tx) => {
-    await settle(deps, tx, user, origin);
-    const started = await startSession(deps, tx, user.id, origin, request.device_name);
-    const { session_id } = started;
-    await record(tx, { type: "login-succeeded", origin, user_id: user.id, session_id }, deps.clock.now_ms());
-    return started;
-  });
+  const attempt = async () => {
+    const user = await prove(deps, request.username, credential, origin, "login-failed");
+    return { user, tokens: await begin(deps, user, origin, request.device_name) };
+  };
+  let { user, tokens } = await attempt();
+  // The credential was replaced since it was tested, perhaps only hashed anew by a login at the same time.
+  if (tokens === undefined) ({ user, tokens } = await attempt());
+  if (tokens === undefined) throw new Problem("credentials-invalid", CHALLENGE);
   await upgrade(deps, user, credential, origin);
   return { ...tokens, user_id: user.id, ...users.keyMaterial(user) };
+}
+
+/** The session of an account whose secret was proved; undefined when its credential is another one by now. */
+async function begin(deps: Deps, user: users.User, origin: Origin, device_name: string | undefined) {
+  const started = await deps.db.transaction(async (tx) => {
+    if (!(await users.holdCredential(tx, user))) return undefined;
+    await forgiveAttempts(tx, targetOf(deps, user.username, origin));
+    const tokens = await startSession(deps, tx, user.id, origin, device_name);
+    const { session_id } = tokens;
+    await record(tx, { type: "login-succeeded", origin, user_id: user.id, session_id }, deps.clock.now_ms());
+    return tokens;
+  });
+  if (started === undefined) await takeBack(deps, user, origin);
+  return started;
 }
 
 /**
@@ -71,8 +85,17 @@ export async function proveAgain(deps: Deps, caller: Caller, secret: CurrentSecr
  * credential is held as it was tested. One that was changed meanwhile proves nothing any more.
  */
 export async function settle(deps: Deps, tx: Transaction, user: users.User, origin: Origin): Promise<void> {
-  if (!(await users.holdCredential(tx, user))) throw new Problem("credentials-invalid", CHALLENGE);
+  if (!(await users.holdCredential(tx, user))) {
+    const event = { success: false, reason: "changed-meanwhile", origin, user_id: user.id };
+    deps.audit.note({ type: "secret-failed", ...event });
+    throw new Problem("credentials-invalid", CHALLENGE);
+  }
   await forgiveAttempts(tx, targetOf(deps, user.username, origin));
+}
+
+/** Takes a proof's attempt back where what it was for could not be done: the right secret is no failure. */
+export function takeBack(deps: Deps, user: users.User, origin: Origin): Promise<void> {
+  return takeBackAttempt(deps.db, targetOf(deps, user.username, origin));
 }
 
 /** RFC 9110, section 15.5.2: a 401 names a scheme. */
@@ -90,20 +113,26 @@ async function prove(
   const { last } = await countOrRefuse(deps, target, origin);
   const user = await users.findByName(deps.db, username);
   const stored = user && users.storedCredential(user);
-  if ((await deps.credentials.verify(credential, stored)) && user !== undefined) return user;
-  const about = {
-    origin,
-    success: false,
-    ...(user ? { user_id: user.id } : { name_hash: target.name_hash }),
-    ...(session_id && { session_id }),
-  };
+  const matches = await deps.credentials.verify(credential, stored).catch(async (error) => {
+    // There was no place in the queue: a secret that was not tested has not failed.
+    await takeBackAttempt(deps.db, target);
+    throw error;
+  });
+  if (matches && user !== undefined) return user;
   await deps.db.transaction(async (tx) => {
-    await record(tx, { ...about, type: failure, reason: "wrong-secret" }, deps.clock.now_ms());
-    if (last)
-      await record(tx, { ...about, type: "lockout", reason: "too-many-failures" }, deps.clock.now_ms());
+    // Asked for a name nobody has alike. A line about an account that was deleted meanwhile would outlive it.
+    const there = await users.hold(tx, user?.id ?? NOBODY);
+    const whose = there && user ? { user_id: user.id } : { name_hash: target.name_hash };
+    const event = { origin, success: false, ...whose, ...(there && session_id && { session_id }) };
+    const now_ms = deps.clock.now_ms();
+    await record(tx, { ...event, type: failure, reason: "wrong-secret" }, now_ms);
+    if (last) await record(tx, { ...event, type: "lockout", reason: "too-many-failures" }, now_ms);
   });
   throw new Problem("credentials-invalid", CHALLENGE);
 }
+
+/** The nil UUID (RFC 9562, section 5.9) is looked for where there is no account. */
+const NOBODY = "00000000-0000-0000-0000-000000000000";
 
 async function countOrRefuse(deps: Deps, target: Target, origin: Origin) {
   try {

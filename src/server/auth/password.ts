@@ -3,7 +3,7 @@ import { Problem } from "../../contract/problems.ts";
 import { record } from "../audit/audit.ts";
 import type { Deps } from "../deps.ts";
 import type { Credential } from "./credentials.ts";
-import { proveAgain, settle } from "./login.ts";
+import { proveAgain, settle, takeBack } from "./login.ts";
 import { type Caller, endAllSessions, startSession } from "./session.ts";
 import * as users from "./users.ts";
 
@@ -18,8 +18,11 @@ export async function changePassword(
 ): Promise<TokenResponse> {
   const user = await proveAgain(deps, caller, currentOf(request));
   const { credential, keys } = changeOf(request);
-  const hash = await deps.credentials.hash(credential);
   const { user_id, origin } = caller;
+  const hash = await deps.credentials.hash(credential).catch(async (error) => {
+    await takeBack(deps, user, origin);
+    throw error;
+  });
   return deps.db.transaction(async (tx) => {
     await settle(deps, tx, user, origin);
     const now_ms = deps.clock.now_ms();

@@ -23,7 +23,7 @@ import { sessionPlugin } from "./session.ts";
 /** Routes for whoever has no access token: their own secret or refresh token is in the body. */
 export function authRoutes(deps: Deps) {
   return new Elysia({ name: "auth" })
-    .use(authLimitPlugin(deps.config, deps.clock))
+    .use(authLimitPlugin(deps.limiters))
     .post(
       "/auth/register",
       ({ body, request, set }) => {
@@ -60,7 +60,7 @@ export function authRoutes(deps: Deps) {
 /** PUT /auth/password asks for the session and for the current secret. */
 export function passwordRoutes(deps: Deps) {
   return new Elysia({ name: "password" })
-    .use(authLimitPlugin(deps.config, deps.clock))
+    .use(authLimitPlugin(deps.limiters))
     .use(sessionPlugin(deps))
     .put("/auth/password", ({ body, caller }) => changePassword(deps, caller, body), {
       ...jsonBody,

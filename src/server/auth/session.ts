@@ -1,14 +1,16 @@
 import { bearer } from "@elysiajs/bearer";
-import { desc, eq, inArray } from "drizzle-orm";
+import { and, desc, eq, inArray, ne } from "drizzle-orm";
 import { Elysia } from "elysia";
 import type { TokenResponse } from "../../contract/auth.ts";
 import { LIMITS } from "../../contract/limits.ts";
 import { Problem } from "../../contract/problems.ts";
+import { record } from "../audit/audit.ts";
 import type { Transaction } from "../db/database.ts";
 import { sessions } from "../db/schema.ts";
 import type { Deps } from "../deps.ts";
 import { type Origin, originOf } from "../http/origin.ts";
 import { addRefreshToken } from "./refresh.ts";
+import type { Claims } from "./tokens.ts";
 
 /** Who is calling: a living session of an account, and where the request came from. */
 export type Caller = { user_id: string; session_id: string; origin: Origin };
@@ -38,12 +40,13 @@ async function identify(deps: Deps, token: string | undefined, request: Request)
   // The plugin takes what follows "Bearer" whatever stands between them.
   const claims = authorization === `Bearer ${token}` ? await deps.tokens.verify(token ?? "") : undefined;
   if (claims === undefined) return refuse(deps, origin, "invalid");
-  if (!(await deps.isLiving(claims))) return refuse(deps, origin, "session-ended", claims.user_id);
+  if (!(await deps.isLiving(claims))) return refuse(deps, origin, "session-ended", claims);
   return { user_id: claims.user_id, session_id: claims.session_id, origin };
 }
 
-function refuse(deps: Deps, origin: Origin, reason: string, user_id?: string): never {
-  deps.audit.note({ type: "token-refused", origin, success: false, reason, ...(user_id && { user_id }) });
+function refuse(deps: Deps, origin: Origin, reason: string, claims?: Claims): never {
+  const whose = claims && { user_id: claims.user_id, session_id: claims.session_id };
+  deps.audit.note({ type: "token-refused", origin, success: false, reason, ...whose });
   throw new Problem("token-invalid", {
     headers: { "www-authenticate": 'Bearer realm="blindvault", error="invalid_token"' },
   });
@@ -73,19 +76,28 @@ export async function startSession(
     expires_at: new Date(now_ms + deps.config.refresh_token_ms),
   });
   const refreshToken = await addRefreshToken(deps, tx, session_id);
-  await endOldest(tx, user_id);
+  await endOldest(deps, tx, { user_id, session_id, origin });
   const access = await deps.tokens.issue({ user_id, session_id });
   return { ...access, refreshToken, token_type: "Bearer", session_id };
 }
 
-async function endOldest(tx: Transaction, user_id: string): Promise<void> {
+/** The caller is the newest session itself: wherever the clocks of other servers stand, that one stays. */
+async function endOldest(deps: Deps, tx: Transaction, caller: Caller): Promise<void> {
+  const { user_id, origin } = caller;
   const beyond = tx
     .select({ id: sessions.id })
     .from(sessions)
-    .where(eq(sessions.user_id, user_id))
+    .where(and(eq(sessions.user_id, user_id), ne(sessions.id, caller.session_id)))
     .orderBy(desc(sessions.last_used_at), desc(sessions.id))
-    .offset(LIMITS.sessions_per_user_max);
-  await tx.delete(sessions).where(inArray(sessions.id, beyond));
+    .offset(LIMITS.sessions_per_user_max - 1);
+  const ended = await tx
+    .delete(sessions)
+    .where(inArray(sessions.id, beyond))
+    .returning({ session_id: sessions.id });
+  for (const { session_id } of ended) {
+    const event = { origin, user_id, session_id, reason: "too-many-sessions" };
+    await record(tx, { type: "session-ended", ...event }, deps.clock.now_ms());
+  }
 }
 
 /** Ends every session of an account: its access tokens stop at once, its refresh tokens are gone. */

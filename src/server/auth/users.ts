@@ -96,6 +96,12 @@ export async function holdCredential(tx: Transaction, user: User): Promise<boole
   return same !== undefined;
 }
 
+/** Whether the account is there; keeps it so until the transaction ends. */
+export async function hold(tx: Transaction, user_id: string): Promise<boolean> {
+  const [there] = await tx.select({ one: sql`1` }).from(users).where(eq(users.id, user_id)).for("key share");
+  return there !== undefined;
+}
+
 /** The keys of an account that logs in by password: a salt of its own, for a client that wants to derive keys. */
 export function makePasswordKeys(): KeyMaterial {
   const salt = randomBytes(LIMITS.encryption_salt_bytes);

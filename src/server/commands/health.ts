@@ -13,7 +13,7 @@ export async function health(
   options: { config?: string; url?: string; ready?: boolean },
 ): Promise<string> {
   const base =
-    options.url === undefined ? localUrl(withConfigFile(environment, options.config)) : new URL(options.url);
+    options.url === undefined ? localUrl(withConfigFile(environment, options.config)) : httpUrl(options.url);
   const url = new URL(options.ready ? "/ready" : "/health", base);
   const answer = await ask(url).catch((error) => {
     throw operatorFault(
@@ -23,6 +23,11 @@ export async function health(
   });
   if (!answer.ok) throw operatorFault(EXIT.unavailable, `${url} answers ${answer.status}`);
   return `${url} answers ${answer.status}`;
+}
+
+function httpUrl(text: string): URL {
+  if (URL.canParse(text) && /^https?:/i.test(text)) return new URL(text);
+  throw operatorFault(EXIT.usage, "--url must be an address such as http://127.0.0.1:4000");
 }
 
 function ask(url: URL): Promise<Response> {

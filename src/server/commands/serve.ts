@@ -1,7 +1,7 @@
 import { LIMITS } from "../../contract/limits.ts";
 import { loadConfig, withConfigFile } from "../config.ts";
 import { EXIT } from "../exit.ts";
-import { describeError, makeLog } from "../log.ts";
+import { describeError, type Log, makeTerminalLog } from "../log.ts";
 import type { Environment } from "../settings.ts";
 import { type RunningServer, startServer } from "../start.ts";
 
@@ -10,7 +10,7 @@ export async function serve(environment: Environment, options: { config?: string
   const config = loadConfig(withConfigFile(environment, options.config));
   // What the server creates is its own: the embedded engine makes its files for everybody.
   process.umask(0o077);
-  const log = makeLog(config.log_level);
+  const log = await makeTerminalLog(config.log_level);
   const signal = firstSignal();
   const starting = startServer(config, log);
   const running = await Promise.race([starting, signal.then(() => undefined)]);
@@ -19,6 +19,7 @@ export async function serve(environment: Environment, options: { config?: string
     log.info({ signal: await signal }, "stopped while starting");
     process.exit(EXIT.ok);
   }
+  process.on("SIGHUP", () => reloadTls(running, log));
   const fatal = firstFatalError();
   const reason = await Promise.race([signal, fatal]);
   if (typeof reason === "string") log.info({ signal: reason }, "stopping");
@@ -27,6 +28,16 @@ export async function serve(environment: Environment, options: { config?: string
   if (!stopped) log.error({ limit_ms: LIMITS.shutdown_ms }, "requests did not finish in time");
   else log.info({}, "stopped");
   process.exit(typeof reason !== "string" ? EXIT.software : stopped ? EXIT.ok : EXIT.failure);
+}
+
+/** SIGHUP says that a renewed certificate is there. One that is no good must not end a server that works. */
+function reloadTls(running: RunningServer, log: Log): void {
+  try {
+    running.reloadTls();
+    log.info({}, "certificate and key were read anew");
+  } catch (error) {
+    log.error({ err: error }, "certificate and key could not be read anew, the old ones stay");
+  }
 }
 
 function firstSignal(): Promise<string> {

@@ -1,4 +1,5 @@
 import {
+  chmodSync,
   closeSync,
   existsSync,
   fchmodSync,
@@ -85,15 +86,16 @@ function settle(directory: string): void {
   for (const entry of readdirSync(directory, { withFileTypes: true })) {
     const path = join(directory, entry.name);
     if (entry.isDirectory()) settle(path);
-    else settleOne(path, 0o600);
+    else settleFile(path);
   }
-  settleOne(directory, 0o700);
+  chmodSync(directory, 0o700);
+  syncDirectory(directory);
 }
 
-function settleOne(path: string, mode: number): void {
-  const descriptor = openSync(path, "r");
+function settleFile(path: string): void {
+  const descriptor = openSync(path, "r+");
   try {
-    fchmodSync(descriptor, mode);
+    fchmodSync(descriptor, 0o600);
     fsyncSync(descriptor);
   } finally {
     closeSync(descriptor);

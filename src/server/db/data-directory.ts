@@ -12,7 +12,7 @@ import {
   statSync,
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { EXIT, operatorFault } from "../exit.ts";
+import { EXIT, type OperatorFault, operatorFault } from "../exit.ts";
 
 // Two processes on one cluster destroy each other's acknowledged rows, and PGlite takes no lock of its own.
 // SQLite's exclusive transaction is a lock of the operating system: it dies with its process, however that
@@ -22,8 +22,8 @@ import { EXIT, operatorFault } from "../exit.ts";
 /** The lock on a data directory; it lasts until it is released or its process ends. */
 export type DataDirectoryLock = { data_dir: string; release(): void };
 
-/** Directories known to be somebody's own before the first start: the root of a new volume holds this one. */
-const FOREIGN_BUT_HARMLESS = "lost+found";
+// What may be in a directory that is ours alone: our own names, and what the root of a new volume holds.
+const OUR_DIRECTORIES = ["postgres", "postgres.new", "lost+found"];
 
 // A lock that the garbage collector finds is a lock that lets a second process in: this map keeps all in reach.
 const held = new Map<string, DataDirectoryLock>();
@@ -41,7 +41,12 @@ export function lockDataDirectory(data_dir: string): DataDirectoryLock {
     const database = takeLock(path);
     const lock: DataDirectoryLock = { data_dir: path, release: () => release(lock, database) };
     held.set(path, lock);
-    closeToOthers(path);
+    try {
+      closeToOthers(path);
+    } catch (error) {
+      lock.release();
+      throw cannotWrite(path, messageOf(error));
+    }
     return lock;
   } finally {
     process.umask(umask);
@@ -55,13 +60,20 @@ export function heldLock(data_dir: string): DataDirectoryLock {
   return lock;
 }
 
-/** Makes the entries of a directory (files made, renamed or removed in it) outlast a power cut. */
+/**
+ * Makes the entries of a directory (files made, renamed or removed in it) outlast a power cut. Like PostgreSQL,
+ * goes on where the file system cannot do this or we may write the directory and not read it.
+ */
 export function syncDirectory(path: string): void {
-  const descriptor = openSync(path, constants.O_RDONLY);
   try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
+    const descriptor = openSync(path, constants.O_RDONLY);
+    try {
+      fsyncSync(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
+  } catch (error) {
+    if (!["EACCES", "EINVAL", "EBADF"].includes(codeOf(error))) throw error;
   }
 }
 
@@ -84,23 +96,26 @@ function takeLock(data_dir: string): Database {
   let database: Database | undefined;
   try {
     database = new Database(path, { create: true, readwrite: true });
+    // A file that it may only read, SQLite opens all the same; that lock would keep nobody out.
+    accessSync(path, constants.W_OK);
     // Nothing is ever written, so a journal would only be one more file to find after a crash.
     database.run("PRAGMA journal_mode = MEMORY");
     database.run("BEGIN EXCLUSIVE");
     return database;
   } catch (error) {
     database?.close();
-    if (error instanceof Error && "code" in error && String(error.code).startsWith("SQLITE_BUSY")) {
+    if (codeOf(error).startsWith("SQLITE_BUSY")) {
       throw operatorFault(
         EXIT.temporary,
         `the data directory ${data_dir} is in use: another process has its lock`,
       );
     }
-    throw operatorFault(
-      EXIT.cannot_create,
-      `cannot write the data directory ${data_dir}: ${whyNot(data_dir, path) ?? messageOf(error)}`,
-    );
+    throw cannotWrite(data_dir, whyNot(data_dir, path) ?? messageOf(error));
   }
+}
+
+function cannotWrite(data_dir: string, reason: string): OperatorFault {
+  return operatorFault(EXIT.cannot_create, `cannot write the data directory ${data_dir}: ${reason}`);
 }
 
 /** SQLite says only "unable to open database file"; the system call behind it says why. */
@@ -127,7 +142,7 @@ function closeToOthers(data_dir: string): void {
   } catch (error) {
     // A volume may belong to root and be writable through its group alone (Kubernetes' fsGroup). The cluster
     // inside is made 0700 in any case.
-    if (!(error instanceof Error && "code" in error && error.code === "EPERM")) throw error;
+    if (codeOf(error) !== "EPERM") throw error;
   }
 }
 
@@ -135,7 +150,11 @@ function closeToOthers(data_dir: string): void {
 function servesOthers(data_dir: string): boolean {
   const directories = readdirSync(data_dir, { withFileTypes: true }).filter((entry) => entry.isDirectory());
   if (directories.some((entry) => entry.name === "postgres")) return false;
-  return directories.some((entry) => entry.name !== FOREIGN_BUT_HARMLESS && entry.name !== "postgres.new");
+  return directories.some((entry) => !OUR_DIRECTORIES.includes(entry.name));
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
 }
 
 function messageOf(error: unknown): string {

@@ -15,6 +15,10 @@ const DURABLE = ["-c", "fsync=on", "-c", "wal_sync_method=fsync"];
 // PostgreSQL's default of 128 MB costs that much of the process's memory; behind it the kernel caches as well.
 const SMALL = ["-c", "shared_buffers=16MB"];
 
+// A line of PostgreSQL's log, "<date> <time> UTC [42] PANIC:  could not ...": of file names and errors of the
+// system, never of a statement, which has a line of its own.
+const LAST_WORDS = /^\S+ \S+ UTC \[\d+\] (?:FATAL|PANIC): +(.*)$/;
+
 /**
  * Starts PostgreSQL on the cluster in `directory`. `on_death` hears of an engine that has died (a panic of
  * PostgreSQL, such as a failed fsync or a full disk, or a trap in its code) and must end the process.
@@ -26,7 +30,7 @@ export async function startEngine(
 ): Promise<PGlite> {
   let last_words = "";
   const listen = (line: string) => {
-    if (/\b(FATAL|PANIC):/.test(line)) last_words = line.replace(/^.*?\b(FATAL|PANIC):\s*/, "");
+    last_words = LAST_WORDS.exec(line)?.[1] ?? last_words;
     return false;
   };
   const kept = PGlite.defaultStartParams.filter((parameter) => parameter !== "-F");

@@ -54,6 +54,8 @@ async function openInDirectory(data_dir: string, log: Log): Promise<OpenDatabase
 
 const POSTGRES_OPTIONS = {
   connect_timeout: LIMITS.database_connect_ms / 1000,
+  // The driver's own pauses grow to 20 s: so long every request would hang, and the server be away after its database.
+  backoff: () => LIMITS.database_reconnect_ms / 1000,
   // Connections are kept: opening one costs more than any of our queries.
   idle_timeout: 0,
   max_lifetime: null,

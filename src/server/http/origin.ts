@@ -5,6 +5,8 @@ export type Origin = {
   address: string;
   /** What limits count by: the address, for IPv6 its /64. */
   network: string;
+  /** The route's pattern once it is known; a path itself may hold what nobody should read in a log. */
+  route?: string;
 };
 
 const origins = new WeakMap<Request, Origin>();

@@ -1,0 +1,4 @@
+import { afterAll } from "bun:test";
+import { removeTemporaryDirectories } from "./server.ts";
+
+afterAll(removeTemporaryDirectories);
