@@ -46,6 +46,8 @@ export const LIMITS = {
   access_token_ms_min: 10 * SECOND,
   access_token_ms_max: DAY,
   access_token_characters_max: 1024,
+  /** How far the clocks of servers with one secret may be apart before they refuse each other's fresh tokens. */
+  clock_skew_ms_max: 5 * SECOND,
   refresh_token_ms_default: 7 * DAY,
   refresh_token_ms_min: MINUTE,
   refresh_token_ms_max: 365 * DAY,

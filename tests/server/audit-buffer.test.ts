@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from "bun:test";
 import { asc, eq } from "drizzle-orm";
 import { LIMITS } from "../../src/contract/limits.ts";
 import { Problem } from "../../src/contract/problems.ts";
@@ -68,14 +68,31 @@ for (const engine of ENGINES) {
       throw new Error("it did not happen");
     }
 
-    test("a read is not written on its request's path, and a moment later by itself", async () => {
+    test("a read is not written on its request's path", async () => {
       const { id } = await createEntry(server, user);
       server.faults.clear();
       expect((await call(server, `GET /entries/${id}`, { token: user.token })).status).toBe(200);
       expect(server.faults.queries.filter(({ text }) => isInsert(text))).toEqual([]);
       expect(server.deps.audit.size).toBe(1);
-      await until(async () => (await reads()).length === 1);
+      await server.deps.audit.flush();
       expect(server.deps.audit.size).toBe(0);
+      expect((await reads()).length).toBe(1);
+    });
+
+    test("an event is written when it is a moment old, and not before", async () => {
+      jest.useFakeTimers();
+      try {
+        buffer.note(event());
+        jest.advanceTimersByTime(LIMITS.audit_flush_ms / 2);
+        buffer.note(event());
+        jest.advanceTimersByTime(LIMITS.audit_flush_ms / 2 - 1);
+        expect(buffer.size).toBe(2);
+        jest.advanceTimersByTime(1);
+        expect(buffer.size).toBe(0);
+      } finally {
+        jest.useRealTimers();
+      }
+      await until(async () => (await reads()).length === 2);
     });
 
     test("what happens again within a moment is one line with a count; what differs has its own", async () => {

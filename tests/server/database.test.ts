@@ -5,12 +5,13 @@ import type { ProblemCode } from "../../src/contract/problems.ts";
 import { loadConfig } from "../../src/server/config.ts";
 import { openDatabase } from "../../src/server/db/open.ts";
 import { EXIT } from "../../src/server/exit.ts";
+import type { Environment } from "../../src/server/settings.ts";
 import { call, createEntry, expectProblem, sealedEntry, signUp, type TestUser } from "../support/client.ts";
 import { type FragileServer, startFragileServer } from "../support/fragile-server.ts";
 import { createTestDatabase } from "../support/postgres.ts";
-import { type PrivateServer, privateEnvironment, startPrivateServer } from "../support/private-server.ts";
+import { privateEnvironment } from "../support/private-server.ts";
 import { type Relay, startRelay } from "../support/relay.ts";
-import { ENGINES, JWT_SECRET, makeTestLog, type TestServer } from "../support/server.ts";
+import { ENGINES, JWT_SECRET, makeTestLog, startServerOn, type TestServer } from "../support/server.ts";
 
 /** What the database may answer with, and what a client hears of it. */
 const SQLSTATES: [sqlstate: string, meaning: string, status: number, code: ProblemCode][] = [
@@ -51,7 +52,7 @@ for (const engine of ENGINES) {
       expectProblem(answer, status, code);
       expect(answer.headers.get("retry-after")).toBe(status === 503 ? "1" : null);
       const levels = { 401: [], 500: ["error"], 503: ["warn"] }[status] ?? [];
-      const lines = server.logged.map((line) => JSON.parse(line));
+      const lines = server.logged.map((line) => JSON.parse(line)).filter(({ err }) => err !== undefined);
       expect(lines.map((line) => line.level)).toEqual(levels);
       for (const line of lines) {
         expect(line).toMatchObject({ request_id: answer.body.request_id, err: { code: sqlstate } });
@@ -60,16 +61,25 @@ for (const engine of ENGINES) {
   });
 }
 
+/** A server whose connections are its own, and which ends at once. */
+async function startOn(environment: Environment): Promise<TestServer & { $client: Sql }> {
+  const config = loadConfig(environment);
+  const database = await openDatabase(config, makeTestLog().log);
+  const server = startServerOn(database.db, config);
+  const { $client } = database.db as typeof database.db & { $client: Sql };
+  return { ...server, $client, stop: () => server.stop().then(database.close) };
+}
+
 describe("a PostgreSQL that goes away", () => {
   let relay: Relay;
   let direct: Sql;
-  let server: PrivateServer & TestServer;
+  let server: Awaited<ReturnType<typeof startOn>>;
   let user: TestUser;
   beforeAll(async () => {
     const environment = await privateEnvironment("postgresql", { DATABASE_POOL_MAX: "2" });
     direct = postgres(environment.DATABASE_URL ?? "", { max: 1 });
     relay = await startRelay(environment.DATABASE_URL ?? "");
-    server = (await startPrivateServer({ ...environment, DATABASE_URL: relay.url })) as never;
+    server = await startOn({ ...environment, DATABASE_URL: relay.url });
     user = await signUp(server);
   });
   afterAll(async () => {
@@ -172,8 +182,7 @@ describe("a PostgreSQL that goes away", () => {
   });
 
   test("is told how long a statement, a lock and an idle transaction may take", async () => {
-    const { $client } = server.deps.db as typeof server.deps.db & { $client: Sql };
-    const settings = await $client`select name, setting, unit from pg_settings where name in
+    const settings = await server.$client`select name, setting, unit from pg_settings where name in
       ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout') order by name`;
     expect(settings.length).toBe(3);
     for (const row of settings) {
@@ -184,13 +193,12 @@ describe("a PostgreSQL that goes away", () => {
 
 test("hot statements are prepared once a connection, and cold ones are not", async () => {
   const environment = await privateEnvironment("postgresql", { DATABASE_POOL_MAX: "1" });
-  const server = (await startPrivateServer(environment)) as PrivateServer & TestServer;
+  const server = await startOn(environment);
   try {
     const user = await signUp(server);
     const { id } = await createEntry(server, user);
     for (let count = 0; count < 10; count++) await call(server, `GET /entries/${id}`, { token: user.token });
-    const { $client } = server.deps.db as typeof server.deps.db & { $client: Sql };
-    const prepared = await $client`select statement, generic_plans + custom_plans as runs
+    const prepared = await server.$client`select statement, generic_plans + custom_plans as runs
       from pg_prepared_statements where not from_sql`;
     const runs = (part: string) =>
       prepared.filter(({ statement }) => statement.includes(part)).map((row) => row.runs);

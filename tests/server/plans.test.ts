@@ -8,8 +8,8 @@ import { type FragileServer, startFragileServer } from "../support/fragile-serve
 
 type Plan = { "Node Type": string; "Relation Name"?: string; "Index Cond"?: string; Plans?: Plan[] };
 
-/** What each table's reads and writes are found by; the queries are those that a server really sends. */
-describe("on postgresql", () => {
+/** The queries are those that a server really sends. */
+describe("the plans of PostgreSQL", () => {
   let server: FragileServer;
   let queries: Query[];
   beforeAll(async () => {
@@ -43,11 +43,15 @@ describe("on postgresql", () => {
     await server.deps.audit.flush();
   }
 
-  /** The plan of a query when reading a whole table is the last thing that PostgreSQL would do. */
+  /**
+   * The plan of a query where reading a whole table is the last thing that PostgreSQL would do. The tables of a test are
+   * so small that a batch of a purge would be most of one: of joins it may only look each row up.
+   */
   async function planOf({ text, parameters }: Query): Promise<Plan> {
     const { $client } = server.direct as typeof server.direct & { $client: Sql };
     return $client.begin(async (tx) => {
-      await tx.unsafe("set local enable_seqscan = off");
+      for (const way of ["seqscan", "hashjoin", "mergejoin"])
+        await tx.unsafe(`set local enable_${way} = off`);
       const [row] = await tx.unsafe(`explain (format json) ${text}`, parameters as never[]);
       return row?.["QUERY PLAN"][0].Plan;
     });
@@ -91,18 +95,5 @@ describe("on postgresql", () => {
     expect(scans).toMatchObject([
       { "Node Type": "Index Scan", "Index Name": "entries_user_created", "Scan Direction": "Backward" },
     ]);
-  });
-
-  test("hot statements are prepared once a connection and not planned anew", async () => {
-    const user = await signUp(server);
-    const { id } = await createEntry(server, user);
-    for (let count = 0; count < 50; count++) await call(server, `GET /entries/${id}`, { token: user.token });
-    const { $client } = server.direct as typeof server.direct & { $client: Sql };
-    const prepared =
-      await $client`select statement from pg_prepared_statements where statement like '%"entries"%'`;
-    const reads = prepared.filter(({ statement }) =>
-      /^select .*"ciphertext".* from "entries" where/.test(statement),
-    );
-    expect(reads.length).toBeLessThanOrEqual(1);
   });
 });

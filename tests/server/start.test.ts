@@ -3,9 +3,19 @@ import { existsSync, statSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
+import { eq } from "drizzle-orm";
+import { auditEvents } from "../../src/server/db/schema.ts";
 import { isOperatorFault } from "../../src/server/exit.ts";
 import type { Environment } from "../../src/server/settings.ts";
-import { call, createEntry, expectProblem, sealedEntry, signIn, signUp } from "../support/client.ts";
+import {
+  call,
+  createEntry,
+  expectProblem,
+  randomHex,
+  sealedEntry,
+  signIn,
+  signUp,
+} from "../support/client.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 import { type PrivateServer, privateEnvironment, startPrivateServer } from "../support/private-server.ts";
 import { startRelay } from "../support/relay.ts";
@@ -67,7 +77,13 @@ for (const engine of ENGINES) {
         const user = await signUp(server);
         const entry = await createEntry(server, user);
         await call(server, `GET /entries/${entry.id}`, { token: user.token });
-        const slow = await beginEntry(server, user.token);
+        const request_id = `request-${randomHex(8)}`;
+        const slow = await beginRequest(server, "POST /entries", sealedEntry(), [
+          `Authorization: Bearer ${user.token}`,
+        ]);
+        const refused = await beginRequest(server, "POST /auth/token", { refreshToken: "unknown" }, [
+          `X-Request-Id: ${request_id}`,
+        ]);
 
         const stopping = server.stop();
         const progress = { stopped: false };
@@ -81,6 +97,7 @@ for (const engine of ENGINES) {
         expect(progress.stopped).toBe(false);
         const late = await slow.finish();
         expect(late.status).toBe(201);
+        expect((await refused.finish()).status).toBe(401);
         await stopping;
 
         await start();
@@ -88,6 +105,12 @@ for (const engine of ENGINES) {
         expect(body.entries).toEqual([JSON.parse(late.text), entry]);
         const { events } = (await call(server, "GET /audit", { token: user.token })).body;
         expect(events.map(({ type }: { type: string }) => type)).toContain("entry-read");
+        // Gathered in memory after all listening had ended, and written all the same.
+        const last = await server.deps.db
+          .select()
+          .from(auditEvents)
+          .where(eq(auditEvents.request_id, request_id));
+        expect(last.map(({ type }) => type)).toEqual(["refresh-refused"]);
         await signIn(server, user);
         await server.stop();
       },
@@ -213,11 +236,11 @@ function statusOverTls(server: { url: string }, request: string): Promise<number
 }
 
 /** A request whose body has not arrived as a whole. */
-async function beginEntry(server: PrivateServer, token: string) {
-  const body = JSON.stringify(sealedEntry());
+async function beginRequest(server: PrivateServer, route: string, sent: object, headers: string[]) {
+  const body = JSON.stringify(sent);
   const connection = openConnection(server);
-  const lines = [`Authorization: Bearer ${token}`, "Content-Type: application/json"];
-  connection.write(head(server, ["POST /entries HTTP/1.1", ...lines, `Content-Length: ${body.length}`]));
+  const lines = ["Content-Type: application/json", `Content-Length: ${body.length}`];
+  connection.write(head(server, [`${route} HTTP/1.1`, ...headers, ...lines]));
   connection.write(body.slice(0, 10));
   // Answered on another connection only after the server has read this one.
   await call(server, "GET /health");

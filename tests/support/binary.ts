@@ -1,18 +1,8 @@
-import {
-  chmodSync,
-  chownSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  realpathSync,
-  rmSync,
-  statSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, realpathSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Glob } from "bun";
-import { type Finished, run, type ServerProcess, startProcess } from "./process.ts";
+import { endProcesses, type Finished, run, type ServerProcess, startProcess } from "./process.ts";
+import { temporaryDirectory } from "./server.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 const BINARY = join(ROOT, "dist/blindvault");
@@ -30,7 +20,7 @@ export type Binary = {
   run(args: string[], env?: Variables, cwd?: string): Promise<Finished>;
   /** Starts `serve` on a free port, at the weakest cost. */
   serve(env: Variables): ServerProcess;
-  /** Kills whatever a test that failed has left running. */
+  /** Kills what a test that failed has left running; to be called when all are done. */
   end(): Promise<void>;
 };
 
@@ -53,28 +43,21 @@ export async function takeBinary(): Promise<Binary> {
   chmodSync(path, 0o555);
   chmodSync(directory, 0o555);
   const command = [...withoutPrivileges(), path];
-  const started: ServerProcess[] = [];
   return {
     directory,
     run: (args, env = {}, cwd = directory) => run([...command, ...args], { cwd, env }),
-    serve(env) {
-      const server = startProcess([...command, "serve"], { cwd: directory, env: { ...CHEAP, ...env } });
-      started.push(server);
-      return server;
-    },
+    serve: (env) => startProcess([...command, "serve"], { cwd: directory, env: { ...CHEAP, ...env } }),
     async end() {
-      await Promise.all(started.map((server) => server.stop("SIGKILL")));
+      await endProcesses();
+      // Only an open directory can be emptied by who is not root.
+      chmodSync(directory, 0o755);
     },
   };
 }
 
 /** A directory that belongs to whoever runs the binary, and is gone when the test process ends. */
 export function makeDirectory(name: string): string {
-  const outer = mkdtempSync(join(realpathSync(tmpdir()), "blindvault-binary-"));
-  process.once("exit", () => {
-    chmodSync(outer, 0o755);
-    rmSync(outer, { recursive: true, force: true });
-  });
+  const outer = realpathSync(temporaryDirectory());
   chmodSync(outer, 0o755);
   const path = join(outer, name);
   mkdirSync(path);

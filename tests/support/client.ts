@@ -3,6 +3,7 @@ import { asc, eq } from "drizzle-orm";
 import type { EntryResponse } from "../../src/contract/entries.ts";
 import type { ProblemCode } from "../../src/contract/problems.ts";
 import { auditEvents } from "../../src/server/db/schema.ts";
+import { expectDocumented } from "./document.ts";
 import type { TestServer } from "./server.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: a test looks into whatever came back, and asserts what it finds there
@@ -17,7 +18,10 @@ type Options = {
   headers?: Record<string, string>;
 };
 
-/** One request over a real connection: `call(server, "PUT /entries/1", { token, body })`. */
+/**
+ * One request over a real connection: `call(server, "PUT /entries/1", { token, body })`. Every answer of every test
+ * has to be one that the OpenAPI document tells of.
+ */
 export async function call(server: { url: string }, route: string, options: Options = {}): Promise<Answer> {
   const [method, path] = route.split(" ") as [string, string];
   const body = options.raw ?? (options.body === undefined ? undefined : JSON.stringify(options.body));
@@ -33,12 +37,14 @@ export async function call(server: { url: string }, route: string, options: Opti
   });
   const text = await response.text();
   const json = /json/.test(response.headers.get("content-type") ?? "");
-  return {
+  const answer = {
     status: response.status,
     headers: response.headers,
     text,
     body: json && text !== "" ? JSON.parse(text) : undefined,
   };
+  expectDocumented(route, answer);
+  return answer;
 }
 
 /** Asserts that an answer is the problem `code`, whole and well-formed. */

@@ -75,12 +75,23 @@ export function startProcess(command: string[], { cwd, env }: Options = {}): Ser
   };
 }
 
+/** Kills what a test that failed has left running; nothing else ends it when `bun test` does. */
+export async function endProcesses(): Promise<void> {
+  for (const child of running) child.kill("SIGKILL");
+  await Promise.all([...running].map(({ exited }) => exited));
+}
+
+const running = new Set<Bun.Subprocess>();
+
 function spawn(command: string[], cwd: string | undefined, env: Record<string, string> = {}) {
-  return Bun.spawn(command, {
+  const child = Bun.spawn(command, {
     ...(cwd !== undefined && { cwd }),
     env: { PATH: process.env.PATH ?? "", ...env },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
   });
+  running.add(child);
+  void child.exited.then(() => running.delete(child));
+  return child;
 }

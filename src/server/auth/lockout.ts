@@ -80,8 +80,9 @@ async function giveBack(tx: Transaction, name_hash: Uint8Array, address: string)
 }
 
 /**
- * One more attempt, in one statement whose row lock makes the count exact. Every attempt moves the end of the
- * window; a locked row is not touched, so that a lock ends when it was said to end, and an expired one starts at 1.
+ * One more attempt, in one statement whose row lock makes the count exact. The window begins with its first attempt, so
+ * that rare failures of a busy name never add up to a lock, and with the last one that is allowed, so that a lock
+ * has its whole length; a locked row is not touched, and an expired one starts at 1.
  */
 async function take(
   tx: Transaction,
@@ -99,7 +100,11 @@ async function take(
     .values({ name_hash, address, attempts: 1, expires_at })
     .onConflictDoUpdate({
       target: [lockouts.name_hash, lockouts.address],
-      set: { attempts: sql`case when ${expired} then 1 else ${lockouts.attempts} + 1 end`, expires_at },
+      set: {
+        attempts: sql`case when ${expired} then 1 else ${lockouts.attempts} + 1 end`,
+        expires_at: sql`case when ${expired} or ${lockouts.attempts} + 1 >= ${attempts_max}
+          then excluded.expires_at else ${lockouts.expires_at} end`,
+      },
       setWhere: sql`${expired} or ${lockouts.attempts} < ${attempts_max}`,
     })
     .returning({ attempts: lockouts.attempts });

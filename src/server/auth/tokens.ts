@@ -58,12 +58,14 @@ export function makeTokens(
       audience,
       requiredClaims: ["iss", "aud", "sub", "sid", "jti", "iat", "exp"],
       maxTokenAge: `${LIMITS.access_token_ms_max / 1000}s`,
-      clockTolerance: 0,
+      // For iat alone, which is another server's clock; exp is compared below without any.
+      clockTolerance: LIMITS.clock_skew_ms_max / 1000,
       currentDate: new Date(clock.now_ms()),
     });
     if (!payload || typeof payload.sub !== "string" || typeof payload.sid !== "string") return undefined;
     if (!UUID.test(payload.sub) || !UUID.test(payload.sid) || payload.exp === undefined) return undefined;
     const claims = { user_id: payload.sub, session_id: payload.sid, expires_ms: payload.exp * 1000 };
+    if (claims.expires_ms <= clock.now_ms()) return undefined;
     remember(token, claims);
     return claims;
   }

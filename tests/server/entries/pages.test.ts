@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { eq } from "drizzle-orm";
 import fc from "fast-check";
 import { LIMITS } from "../../../src/contract/limits.ts";
 import { entries } from "../../../src/server/db/schema.ts";
@@ -30,11 +31,11 @@ for (const engine of ENGINES) {
     let user: TestUser;
     beforeAll(async () => {
       server = await startTestServer(engine, { MAX_ENTRIES_PER_USER: "2000" });
-    });
-    afterAll(() => server.stop());
-    beforeEach(async () => {
       user = await signUp(server);
     });
+    afterAll(() => server.stop());
+    const empty = async () => void (await server.deps.db.delete(entries).where(eq(entries.user_id, user.id)));
+    beforeEach(empty);
 
     const get = (query = "", caller = user) => call(server, `GET /entries${query}`, { token: caller.token });
     const ids = (page: { body: { entries: { id: string }[] } }) => page.body.entries.map(({ id }) => id);
@@ -123,10 +124,11 @@ for (const engine of ENGINES) {
       ],
       ...[`cursor=${cursorOf(1n)}&cursor=${cursorOf(1n)}`, "cursor='%20or%201=1"],
     ])("GET /entries?%s is 422 and is not audited", async (query) => {
+      const before = await auditTypes(server, user.id);
       const answer = await get(`?${query}`);
       expectProblem(answer, 422, "request-invalid");
       expect(answer.body.errors.length).toBeGreaterThan(0);
-      expect(await auditTypes(server, user.id)).not.toContain("entries-listed");
+      expect(await auditTypes(server, user.id)).toEqual(before);
     });
 
     test("entries of the same millisecond come once each, over any number of pages", async () => {
@@ -168,7 +170,7 @@ for (const engine of ENGINES) {
           fc.integer({ min: 1, max: 15 }),
           fc.array(fc.array(change, { maxLength: 6 }), { minLength: 40, maxLength: 40 }),
           async (limit, rounds) => {
-            user = await signUp(server);
+            await empty();
             // A few to each millisecond, up to the present one: what is created meanwhile may share the newest's.
             const now_ms = server.clock.now_ms();
             const there = await insert(Array.from({ length: 40 }, (_, n) => new Date(now_ms - (n >> 2))));

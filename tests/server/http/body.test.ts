@@ -117,9 +117,10 @@ for (const engine of ENGINES) {
   describe(`a body on ${engine}`, () => {
     let server: TestServer;
     let user: TestUser;
+    let other: TestUser;
     beforeAll(async () => {
       server = await startTestServer(engine);
-      user = await signUp(server);
+      [user, other] = [await signUp(server), await signUp(server)];
     });
     afterAll(() => server.stop());
 
@@ -134,7 +135,6 @@ for (const engine of ENGINES) {
     }
 
     test("on every route that takes one is checked alike", async () => {
-      const other = await signUp(server);
       const entry = await createEntry(server, other);
       for (const route of ROUTES.map((one) => one.replace("{id}", entry.id))) {
         const send = (raw: string, type = "application/json") =>
@@ -167,7 +167,6 @@ for (const engine of ENGINES) {
 
     for (const [what, raw, meta] of ACCEPTED) {
       test(`with ${what} is taken, and given back as it was meant`, async () => {
-        const other = await signUp(server);
         const created = await call(server, "POST /entries", { token: other.token, raw });
         expect(created.status).toBe(201);
         expect(created.body.meta).toEqual(meta);

@@ -154,7 +154,7 @@ for (const engine of ENGINES) {
 
     test("refuses before anything is hashed or counted as a failure", async () => {
       await server.stop();
-      const slow = { HASH_CONCURRENCY: "1", HASH_QUEUE_MAX: "0", ARGON2_MEMORY_KIB: "262144" };
+      const slow = { HASH_CONCURRENCY: "1", HASH_QUEUE_MAX: "0", ARGON2_MEMORY_KIB: "131072" };
       server = await startTestServer(engine, { RATE_LIMIT_AUTH: "2/m", MAX_FAILED_LOGINS: "2", ...slow });
       const login = (username: string, password: string) =>
         call(server, "POST /auth/login", { body: { username, password } });
