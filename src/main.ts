@@ -25,7 +25,11 @@ function program(): Command {
     inherit(new Command("serve"))
       .description("run the server until SIGTERM or SIGINT")
       .addOption(config())
-      .action(async (options) => (await import("./server/commands/serve.ts")).serve(process.env, options)),
+      .action(async (options) => {
+        const { serve } = await import("./server/commands/serve.ts");
+        const { site } = await import("./web/docs/site.ts");
+        await serve(process.env, options, site);
+      }),
   );
   root.addCommand(
     inherit(new Command("init"))

@@ -6,6 +6,7 @@ import {
   call,
   createEntry,
   expectProblem,
+  randomPassword,
   sealedEntry,
   signIn,
   signUp,
@@ -91,6 +92,33 @@ describe("the binary on the embedded database", () => {
     },
     PATIENCE_MS,
   );
+
+  test("every other route works in the compiled binary as well", async () => {
+    const api = await at();
+    const other = await signUp(api);
+    const { id } = await createEntry(api, other);
+    const password = randomPassword();
+    const change = { current_password: other.password, new_password: password };
+    const prelogin = await call(api, "POST /auth/prelogin", { body: { username: other.username } });
+    const changed = await call(api, "PUT /auth/password", { token: other.token, body: change });
+    const token = changed.body.accessToken;
+    const answers = [
+      prelogin,
+      changed,
+      await call(api, "GET /auth/sessions", { token }),
+      await call(api, "DELETE /auth/sessions", { token }),
+      await call(api, `DELETE /auth/sessions/${crypto.randomUUID()}`, { token }),
+      await call(api, `PUT /entries/${id}`, { token, body: sealedEntry(), headers: { "if-match": '"1"' } }),
+      await call(api, `DELETE /entries/${id}`, { token }),
+      await call(api, "GET /audit", { token }),
+      await call(api, "GET /ready"),
+      await call(api, "DELETE /account", { token, body: { current_password: password } }),
+      await call(api, "GET /account", { token }),
+    ];
+    expect(answers.map(({ status }) => status)).toEqual([
+      200, 200, 200, 204, 404, 200, 204, 200, 200, 204, 401,
+    ]);
+  });
 
   test("health tells that it answers, and that it is ready", async () => {
     const { url } = await at();

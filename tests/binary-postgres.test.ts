@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import postgres from "postgres";
+import journal from "../drizzle/meta/_journal.json";
 import { type Binary, giveAway, makeDirectory, takeBinary } from "./support/binary.ts";
 import { call, createEntry, signUp } from "./support/client.ts";
 import { createTestDatabase } from "./support/postgres.ts";
@@ -29,9 +30,6 @@ describe("the binary on a PostgreSQL", () => {
         binary.serve({ ...secret, DATABASE_URL }),
       ];
       const [first = "", second = ""] = await Promise.all(instances.map(({ url }) => url));
-      const journal = JSON.parse(
-        readFileSync(join(import.meta.dir, "../drizzle/meta/_journal.json"), "utf8"),
-      );
       const applied = instances.map((one) => Number(/"migrations":(\d+)/.exec(one.output())?.[1]));
       expect((applied[0] ?? 0) + (applied[1] ?? 0)).toBe(journal.entries.length);
       const client = postgres(DATABASE_URL, { max: 1 });

@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { version } from "../package.json";
@@ -16,6 +16,7 @@ const COMMANDS = {
 beforeAll(async () => {
   binary = await takeBinary();
 }, PATIENCE_MS);
+afterAll(() => binary.end());
 
 describe("the command line", () => {
   test("tells its version, which is that of package.json", async () => {

@@ -8,6 +8,7 @@ import { authRoutes, passwordRoutes } from "./auth/routes.ts";
 import type { Deps, Lifecycle } from "./deps.ts";
 import { entryRoutes } from "./entries/routes.ts";
 import { healthRoutes } from "./health/routes.ts";
+import { docsRoutes, type Site } from "./http/docs.ts";
 import { edgePlugin, type Peer } from "./http/edge.ts";
 import { errorsPlugin } from "./http/errors.ts";
 import type { Metrics } from "./metrics/metrics.ts";
@@ -15,13 +16,14 @@ import { metricsRoutes } from "./metrics/routes.ts";
 import { sessionRoutes } from "./sessions/routes.ts";
 
 /** A request's whole way, in order: errors, what holds for every request, public routes, signed-in routes. */
-export function createApp(deps: Deps, lifecycle: Lifecycle, peer: Peer, metrics?: Metrics) {
+export function createApp(deps: Deps, lifecycle: Lifecycle, peer: Peer, { metrics, site }: Extras = {}) {
   const ping = async () => void (await deps.db.execute(sql`select 1`));
   let routes: readonly Route[] = [];
   const app = base(deps, peer, () => routes)
     // Public: no access token.
     .use(healthRoutes(deps.clock, lifecycle, ping))
     .use(authRoutes(deps))
+    .use(docsRoutes(site))
     // Signed in: an access token of a living session, checked before anything of the request is read.
     .use(passwordRoutes(deps))
     .use(sessionRoutes(deps))
@@ -32,6 +34,9 @@ export function createApp(deps: Deps, lifecycle: Lifecycle, peer: Peer, metrics?
   routes = app.routes;
   return app.compile();
 }
+
+/** What not every server has: metrics where they are asked for, pages where somebody has made them. */
+type Extras = { metrics?: Metrics | undefined; site?: Site | undefined };
 
 /** What answers while the database is being opened: health, and 503 for everything else. */
 export function createStartingApp(edge: Edge, lifecycle: Lifecycle, peer: Peer) {

@@ -68,10 +68,19 @@ export function describeError(error: unknown): Record<string, unknown> {
     code,
     constraint: cause.constraint_name ?? cause.constraint,
     routine: cause.routine,
-    at: error.stack?.split("\n").filter((line) => line.startsWith("    at ")),
+    at: callsOf(error),
   };
 }
 
-function rootCause(error: Error): Error {
-  return error.cause instanceof Error ? rootCause(error.cause) : error;
+/** The calls of a stack, which begins with the message: a parameter may have lines that look like calls. */
+function callsOf({ stack = "", message }: Error): string[] {
+  const start = stack.indexOf(message);
+  if (start === -1) return [];
+  const lines = stack.slice(start + message.length).split("\n");
+  return lines.filter((line) => line.startsWith("    at "));
+}
+
+/** As deep as `databaseErrorCode` looks: causes may form a circle. */
+function rootCause(error: Error, depth_max = 5): Error {
+  return error.cause instanceof Error && depth_max > 0 ? rootCause(error.cause, depth_max - 1) : error;
 }

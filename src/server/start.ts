@@ -11,6 +11,7 @@ import { lockDataDirectory } from "./db/data-directory.ts";
 import type { Database } from "./db/database.ts";
 import { type OpenDatabase, openDatabase } from "./db/open.ts";
 import { type Clock, type Deps, type Lifecycle, systemClock } from "./deps.ts";
+import type { Site } from "./http/docs.ts";
 import { type Limiters, makeLimiters } from "./http/limits.ts";
 import { type Observation, observed, requestLog } from "./http/observe.ts";
 import { type Listener, openListener } from "./listener.ts";
@@ -35,6 +36,7 @@ export async function startServer(
   config: Config,
   log: Log,
   clock: Clock = systemClock,
+  site?: Site,
 ): Promise<RunningServer> {
   const lock = config.database_url === undefined ? lockDataDirectory(config.data_dir) : undefined;
   const lifecycle: Lifecycle = { state: "starting" };
@@ -49,7 +51,8 @@ export async function startServer(
     const database = await openDatabase(config, log);
     const deps = makeDeps(config, database.db, clock, log, limiters);
     const metrics = await makeMetricsOf(deps, listeners);
-    const app = createApp(deps, lifecycle, listener.peer, config.metrics.address ? undefined : metrics);
+    const routed = config.metrics.address === undefined ? metrics : undefined;
+    const app = createApp(deps, lifecycle, listener.peer, { metrics: routed, site });
     const purging = startPurging(deps);
     listener.serve(observed((request) => app.fetch(request), clock, observersOf(deps, metrics)));
     lifecycle.state = "ready";

@@ -47,7 +47,7 @@ export async function login(deps: Deps, request: LoginRequest, origin: Origin) {
   let { user, tokens } = await attempt();
   // The credential was replaced since it was tested, perhaps only hashed anew by a login at the same time.
   if (tokens === undefined) ({ user, tokens } = await attempt());
-  if (tokens === undefined) throw new Problem("credentials-invalid", CHALLENGE);
+  if (tokens === undefined) throw new Problem("credentials-invalid");
   await upgrade(deps, user, credential, origin);
   return { ...tokens, user_id: user.id, ...users.keyMaterial(user) };
 }
@@ -72,7 +72,7 @@ async function begin(deps: Deps, user: users.User, origin: Origin, device_name: 
  */
 export async function proveAgain(deps: Deps, caller: Caller, secret: CurrentSecret): Promise<users.User> {
   const user = await users.findById(deps.db, caller.user_id);
-  if (user === undefined) throw new Problem("credentials-invalid", CHALLENGE);
+  if (user === undefined) throw new Problem("credentials-invalid");
   const credential: Credential =
     "current_password" in secret
       ? { kind: "password", secret: secret.current_password }
@@ -88,7 +88,7 @@ export async function settle(deps: Deps, tx: Transaction, user: users.User, orig
   if (!(await users.holdCredential(tx, user))) {
     const event = { success: false, reason: "changed-meanwhile", origin, user_id: user.id };
     deps.audit.note({ type: "secret-failed", ...event });
-    throw new Problem("credentials-invalid", CHALLENGE);
+    throw new Problem("credentials-invalid");
   }
   await forgiveAttempts(tx, targetOf(deps, user.username, origin));
 }
@@ -97,9 +97,6 @@ export async function settle(deps: Deps, tx: Transaction, user: users.User, orig
 export function takeBack(deps: Deps, user: users.User, origin: Origin): Promise<void> {
   return takeBackAttempt(deps.db, targetOf(deps, user.username, origin));
 }
-
-/** RFC 9110, section 15.5.2: a 401 names a scheme. */
-const CHALLENGE = { headers: { "www-authenticate": 'Bearer realm="blindvault"' } };
 
 async function prove(
   deps: Deps,
@@ -128,7 +125,7 @@ async function prove(
     await record(tx, { ...event, type: failure, reason: "wrong-secret" }, now_ms);
     if (last) await record(tx, { ...event, type: "lockout", reason: "too-many-failures" }, now_ms);
   });
-  throw new Problem("credentials-invalid", CHALLENGE);
+  throw new Problem("credentials-invalid");
 }
 
 /** The nil UUID (RFC 9562, section 5.9) is looked for where there is no account. */

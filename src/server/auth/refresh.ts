@@ -30,9 +30,7 @@ export async function refresh(deps: Deps, token: string, origin: Origin): Promis
   if (rotation.outcome === "unusable") {
     deps.audit.note({ type: "refresh-refused", origin, success: false, reason: "unknown-or-expired" });
   }
-  throw new Problem("refresh-token-invalid", {
-    headers: { "www-authenticate": 'Bearer realm="blindvault"' },
-  });
+  throw new Problem("refresh-token-invalid");
 }
 
 /** Ends the session of a refresh token, whichever of its family it is. A token nobody knows is no error. */

@@ -33,10 +33,7 @@ export function sessionPlugin(deps: Deps) {
 async function identify(deps: Deps, token: string | undefined, request: Request): Promise<Caller> {
   const origin = originOf(request);
   const authorization = request.headers.get("authorization");
-  if (authorization === null) {
-    // RFC 6750, section 3.1: a request without credentials is told of no error.
-    throw new Problem("token-missing", { headers: { "www-authenticate": 'Bearer realm="blindvault"' } });
-  }
+  if (authorization === null) throw new Problem("token-missing");
   // The plugin takes what follows "Bearer" whatever stands between them.
   const claims = authorization === `Bearer ${token}` ? await deps.tokens.verify(token ?? "") : undefined;
   if (claims === undefined) return refuse(deps, origin, "invalid");
@@ -47,9 +44,7 @@ async function identify(deps: Deps, token: string | undefined, request: Request)
 function refuse(deps: Deps, origin: Origin, reason: string, claims?: Claims): never {
   const whose = claims && { user_id: claims.user_id, session_id: claims.session_id };
   deps.audit.note({ type: "token-refused", origin, success: false, reason, ...whose });
-  throw new Problem("token-invalid", {
-    headers: { "www-authenticate": 'Bearer realm="blindvault", error="invalid_token"' },
-  });
+  throw new Problem("token-invalid");
 }
 
 /**

@@ -1,18 +1,24 @@
 import { LIMITS } from "../../contract/limits.ts";
 import { loadConfig, withConfigFile } from "../config.ts";
+import { systemClock } from "../deps.ts";
 import { EXIT } from "../exit.ts";
+import type { Site } from "../http/docs.ts";
 import { describeError, type Log, makeTerminalLog } from "../log.ts";
 import type { Environment } from "../settings.ts";
 import { type RunningServer, startServer } from "../start.ts";
 
 /** `blindvault serve`: runs until a signal, then drains and ends with 0, or with 1 when that takes too long. */
-export async function serve(environment: Environment, options: { config?: string }): Promise<never> {
+export async function serve(
+  environment: Environment,
+  options: { config?: string },
+  site: Site,
+): Promise<never> {
   const config = loadConfig(withConfigFile(environment, options.config));
   // What the server creates is its own: the embedded engine makes its files for everybody.
   process.umask(0o077);
   const log = await makeTerminalLog(config.log_level);
   const signal = firstSignal();
-  const starting = startServer(config, log);
+  const starting = startServer(config, log, systemClock, site);
   const running = await Promise.race([starting, signal.then(() => undefined)]);
   if (running === undefined) {
     // Nothing was acknowledged yet, so there is nothing to wait for.

@@ -38,8 +38,18 @@ export function problemResponse(problem: Problem, request_id: string): Response 
   };
   return new Response(JSON.stringify(body), {
     status,
-    headers: { ...headers, "content-type": "application/problem+json" },
+    headers: {
+      ...(status === 401 && challenge(problem.code)),
+      ...headers,
+      "content-type": "application/problem+json",
+    },
   });
+}
+
+/** Every 401 names the scheme (RFC 9110, section 15.5.2), and an error only where a token was sent (RFC 6750, section 3.1). */
+function challenge(code: ProblemCode): Record<string, string> {
+  const error = code === "token-invalid" ? ', error="invalid_token"' : "";
+  return { "www-authenticate": `Bearer realm="blindvault"${error}` };
 }
 
 function toProblem(code: string | number, error: unknown): Problem {
@@ -49,11 +59,9 @@ function toProblem(code: string | number, error: unknown): Problem {
   if (code === "PARSE") return new Problem("malformed-request");
   if (isDatabaseAway(error)) return retryLater("database-unavailable", LIMITS.retry_after_s * 1000);
   // The only foreign keys are to owners: the account was deleted, or the session ended, while this request was under way.
-  if (databaseErrorCode(error) === FOREIGN_KEY_VIOLATION) return new Problem("token-invalid", CHALLENGE);
+  if (databaseErrorCode(error) === FOREIGN_KEY_VIOLATION) return new Problem("token-invalid");
   return new Problem("internal-error");
 }
-
-const CHALLENGE = { headers: { "www-authenticate": 'Bearer realm="blindvault", error="invalid_token"' } };
 
 /** Elysia's error quotes the input in its message, so only where and why are taken from it. */
 function validationProblem(error: ValidationError): Problem {
@@ -126,5 +134,3 @@ function matches(pattern: string, path: string): boolean {
 function segments(path: string): string[] {
   return path.replace(/(.)\/$/, "$1").split("/");
 }
-
-export type { ProblemCode };

@@ -137,6 +137,23 @@ for (const engine of ENGINES) {
       expect(answer.text).toStartWith("HTTP/1.1 201 ");
     });
 
+    test.skipIf(!process.env.SLOW)(
+      "a body that takes more than 30 seconds is 408, whether it stands still or trickles",
+      async () => {
+        const connections = [openConnection(server), openConnection(server)];
+        for (const connection of connections)
+          connection.write(`${head(server, post(["Content-Length: 1000"]))}{`);
+        const trickle = setInterval(() => connections[0]?.write(" "), 1000);
+        for (const { answered } of connections) {
+          const answer = await answered;
+          expect([answer.status, JSON.parse(answer.text).code]).toEqual([408, "request-timeout"]);
+          expectPromisedHeaders(answer);
+        }
+        clearInterval(trickle);
+      },
+      60_000,
+    );
+
     test("a client that goes away in the middle of a body leaves nothing behind", async () => {
       const before = await stored();
       const body = JSON.stringify(sealedEntry());

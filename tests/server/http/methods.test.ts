@@ -5,7 +5,7 @@ import { exchange, expectPromisedHeaders } from "../../support/wire.ts";
 
 const ID = "01890a5d-ac96-774b-bcce-b302099a8057";
 
-/** Every address of the server and what it knows: a literal list, so that a new one is put here by hand. */
+/** Every address of the API, and the methods that it knows. */
 const ALLOWED: Record<string, string> = {
   "/health": "GET, HEAD, OPTIONS",
   "/ready": "GET, HEAD, OPTIONS",
