@@ -93,6 +93,7 @@ function settle(directory: string): void {
 }
 
 function settleFile(path: string): void {
+  // Windows syncs only what is open for writing.
   const descriptor = openSync(path, "r+");
   try {
     fchmodSync(descriptor, 0o600);

@@ -65,6 +65,8 @@ export function heldLock(data_dir: string): DataDirectoryLock {
  * goes on where the file system cannot do this or we may write the directory and not read it.
  */
 export function syncDirectory(path: string): void {
+  // Windows cannot, and need not: NTFS journals its directories.
+  if (process.platform === "win32") return;
   try {
     const descriptor = openSync(path, constants.O_RDONLY);
     try {

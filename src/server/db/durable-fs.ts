@@ -1,4 +1,4 @@
-import { fsyncSync } from "node:fs";
+import { fstatSync, fsyncSync } from "node:fs";
 import { NodeFS } from "@electric-sql/pglite/nodefs";
 
 // The part of Emscripten's NODEFS that is changed here. It belongs to one engine, not to the process.
@@ -32,7 +32,13 @@ export class DurableFs extends NodeFS {
  * its log is on disk. A failure goes back as an errno, and PostgreSQL does what it does on every system: panic.
  */
 function syncToDisk(backend: Backend): void {
-  backend.stream_ops.fsync = (stream) => backend.tryFSOperation(() => fsyncSync(stream.nfd));
+  backend.stream_ops.fsync = (stream) => backend.tryFSOperation(() => syncDescriptor(stream.nfd));
+}
+
+function syncDescriptor(descriptor: number): void {
+  // Windows refuses directories, which its file system journals.
+  if (process.platform === "win32" && fstatSync(descriptor).isDirectory()) return;
+  fsyncSync(descriptor);
 }
 
 /** Emscripten makes every file 0777 and some stay readable by all, whatever umask PostgreSQL asked for. */
