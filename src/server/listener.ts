@@ -1,4 +1,4 @@
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import { constants, createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 import type { Server } from "bun";
@@ -76,7 +76,13 @@ function bind({ host, port, tls }: Address, fetch: Fetch): Server<undefined> {
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       development: false,
       fetch: secure ? behindTls(fetch) : fetch,
-      ...(secure && { tls: secure }),
+      ...(secure && {
+        tls: {
+          ...secure,
+          ciphers: TLS_1_2_CIPHERS,
+          secureOptions: constants.SSL_OP_CIPHER_SERVER_PREFERENCE,
+        },
+      }),
     });
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
@@ -88,6 +94,16 @@ function bind({ host, port, tls }: Address, fetch: Fetch): Server<undefined> {
     );
   }
 }
+
+/** Forward secrecy and authenticated encryption only (RFC 9325, section 4.2); TLS 1.3 has nothing else. */
+const TLS_1_2_CIPHERS = [
+  "ECDHE-ECDSA-AES256-GCM-SHA384",
+  "ECDHE-RSA-AES256-GCM-SHA384",
+  "ECDHE-ECDSA-CHACHA20-POLY1305",
+  "ECDHE-RSA-CHACHA20-POLY1305",
+  "ECDHE-ECDSA-AES128-GCM-SHA256",
+  "ECDHE-RSA-AES128-GCM-SHA256",
+].join(":");
 
 /**
  * Elysia looks for the path from the eighth character on, which is right for "http://" and a host of any length and

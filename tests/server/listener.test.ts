@@ -50,6 +50,19 @@ describe.skipIf(Bun.which("openssl") === null)("a listener with TLS", () => {
     }
   });
 
+  test("speaks only recommended cipher suites with TLS 1.2, and prefers the strongest", async () => {
+    const weak_first = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384";
+    expect(await cipherOf(listener, weak_first)).toBe("ECDHE-ECDSA-AES256-GCM-SHA384");
+    for (const weak of [
+      "AES128-SHA",
+      "AES256-GCM-SHA384",
+      "ECDHE-ECDSA-AES128-SHA",
+      "ECDHE-ECDSA-AES256-SHA",
+    ]) {
+      expect(cipherOf(listener, weak)).rejects.toThrow();
+    }
+  });
+
   test("is gone with everything it has when it stops", async () => {
     await listener.stop();
     expect(subject(listener)).rejects.toThrow();
@@ -66,6 +79,19 @@ async function makePair(name: string): Promise<void> {
 function install(name: string): void {
   copyFileSync(join(directory, `${name}.crt`), tls.certificate_file);
   copyFileSync(join(directory, `${name}.key`), tls.key_file);
+}
+
+/** The suite that is agreed on with a client that has these and no TLS 1.3. */
+function cipherOf(listener: Listener, ciphers: string): Promise<string> {
+  const address = { host: "127.0.0.1", port: Number(listener.url.port) };
+  const socket = connect({ ...address, ...options, ciphers, maxVersion: "TLSv1.2" });
+  return new Promise((resolve, reject) => {
+    socket.once("error", reject);
+    socket.once("secureConnect", () => {
+      resolve(socket.getCipher().name);
+      socket.destroy();
+    });
+  });
 }
 
 function subject(listener: Listener): Promise<string | undefined> {

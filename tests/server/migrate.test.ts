@@ -13,6 +13,7 @@ import { embeddedMigrations, type Migration } from "../../src/server/db/migratio
 import { openDatabase } from "../../src/server/db/open.ts";
 import * as schema from "../../src/server/db/schema.ts";
 import { EXIT } from "../../src/server/exit.ts";
+import { randomHex } from "../support/client.ts";
 import { startFragileServer } from "../support/fragile-server.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 import { ENGINES, type Engine, JWT_SECRET, makeTestLog } from "../support/server.ts";
@@ -122,6 +123,23 @@ describe("migrations of a PostgreSQL", () => {
     const { url } = await createTestDatabase();
     expect(await open(url)).toBe(known.length);
     expect(await open(url)).toBe(0);
+  });
+
+  test("need no right to create where there is nothing to be made", async () => {
+    const { url } = await createTestDatabase();
+    await open(url);
+    const { client } = connection(url);
+    const [role, password] = [`least_${randomHex(8)}`, randomHex(16)];
+    await client.unsafe(`create role ${role} login password '${password}'`);
+    await client.unsafe(`grant usage on schema public, drizzle to ${role}`);
+    await client.unsafe(`grant select on all tables in schema drizzle to ${role}`);
+    await client.unsafe(`grant select, insert, update, delete on all tables in schema public to ${role}`);
+    const least = new URL(url);
+    [least.username, least.password] = [role, password];
+    expect(await open(least.href)).toBe(0);
+    await client.unsafe(`drop owned by ${role}`);
+    await client.unsafe(`drop role ${role}`);
+    await client.end();
   });
 
   test.each([2, 4])("%d servers that start at once run each of them once", async (servers) => {

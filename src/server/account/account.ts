@@ -2,7 +2,7 @@ import { eq, sql } from "drizzle-orm";
 import type { CurrentSecret } from "../../contract/auth.ts";
 import { Problem } from "../../contract/problems.ts";
 import * as audit from "../audit/audit.ts";
-import { proveAgain, settle } from "../auth/login.ts";
+import { forgetName, proveAgain, settle } from "../auth/login.ts";
 import type { Caller } from "../auth/session.ts";
 import { findById, keyMaterial } from "../auth/users.ts";
 import type { Transaction } from "../db/database.ts";
@@ -37,6 +37,7 @@ export async function remove(deps: Deps, caller: Caller, secret: CurrentSecret):
   const { user_id, session_id, origin } = caller;
   await deps.db.transaction(async (tx) => {
     await settle(deps, tx, user, origin);
+    await forgetName(deps, tx, user.username);
     await holdCounters(tx, user_id);
     await tx.insert(accountTombstones).values({ user_id });
     // Entries, sessions, tokens, counters and tombstones go with their owner by the schema's cascades.

@@ -48,6 +48,10 @@ export async function forgiveAttempts(tx: Transaction, target: Target): Promise<
   await giveBack(tx, target.name_hash, EVERYWHERE);
 }
 
+export async function forgetAttempts(tx: Transaction, name_hash: Uint8Array): Promise<void> {
+  await tx.delete(lockouts).where(eq(lockouts.name_hash, name_hash));
+}
+
 /** Takes an attempt back whose secret was not tested after all, or led to nothing though right: it is no failure. */
 export async function takeBackAttempt(db: Database, target: Target): Promise<void> {
   await db.transaction(async (tx) => {

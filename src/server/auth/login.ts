@@ -12,7 +12,7 @@ import { serverKeys } from "../db/schema.ts";
 import type { Deps } from "../deps.ts";
 import type { Origin } from "../http/origin.ts";
 import type { Credential } from "./credentials.ts";
-import { countAttempt, forgiveAttempts, type Target, takeBackAttempt } from "./lockout.ts";
+import { countAttempt, forgetAttempts, forgiveAttempts, type Target, takeBackAttempt } from "./lockout.ts";
 import { hashName, hmac } from "./secrets.ts";
 import { type Caller, startSession } from "./session.ts";
 import * as users from "./users.ts";
@@ -93,6 +93,11 @@ export async function settle(deps: Deps, tx: Transaction, user: users.User, orig
   await forgiveAttempts(tx, targetOf(deps, user.username, origin));
 }
 
+/** Forgets every attempt at a name, from wherever: its account is being deleted. */
+export function forgetName(deps: Deps, tx: Transaction, username: string): Promise<void> {
+  return forgetAttempts(tx, hashName(deps.secrets, username));
+}
+
 /** Takes a proof's attempt back where what it was for could not be done: the right secret is no failure. */
 export function takeBack(deps: Deps, user: users.User, origin: Origin): Promise<void> {
   return takeBackAttempt(deps.db, targetOf(deps, user.username, origin));
@@ -107,7 +112,7 @@ async function prove(
   session_id?: string,
 ): Promise<users.User> {
   const target = targetOf(deps, username, origin);
-  const { last } = await countOrRefuse(deps, target, origin);
+  const { last } = await countOrRefuse(deps, username, target, origin);
   const user = await users.findByName(deps.db, username);
   const stored = user && users.storedCredential(user);
   const matches = await deps.credentials.verify(credential, stored).catch(async (error) => {
@@ -131,13 +136,14 @@ async function prove(
 /** The nil UUID (RFC 9562, section 5.9) is looked for where there is no account. */
 const NOBODY = "00000000-0000-0000-0000-000000000000";
 
-async function countOrRefuse(deps: Deps, target: Target, origin: Origin) {
+async function countOrRefuse(deps: Deps, username: string, target: Target, origin: Origin) {
   try {
     return await countAttempt(deps.db, deps.config, target, deps.clock.now_ms());
   } catch (error) {
     if (error instanceof Problem && error.code === "login-locked") {
-      const { name_hash } = target;
-      deps.audit.note({ type: "login-refused", origin, success: false, reason: "locked", name_hash });
+      const user = await users.findByName(deps.db, username);
+      const whose = user ? { user_id: user.id } : { name_hash: target.name_hash };
+      deps.audit.note({ type: "login-refused", origin, success: false, reason: "locked", ...whose });
     }
     throw error;
   }

@@ -1,5 +1,5 @@
 import { LIMITS } from "../../contract/limits.ts";
-import { loadConfig, withConfigFile } from "../config.ts";
+import { type Config, loadConfig, withConfigFile } from "../config.ts";
 import { systemClock } from "../deps.ts";
 import { EXIT } from "../exit.ts";
 import type { Site } from "../http/docs.ts";
@@ -17,6 +17,12 @@ export async function serve(
   // What the server creates is its own: the embedded engine makes its files for everybody.
   process.umask(0o077);
   const log = await makeTerminalLog(config.log_level);
+  if (isExposed(config)) {
+    log.warn(
+      { host: config.host },
+      "serving plain HTTP beyond this machine: set TLS_CERT_FILE and TLS_KEY_FILE, or TRUSTED_PROXIES",
+    );
+  }
   const signal = firstSignal();
   const starting = startServer(config, log, systemClock, site);
   const running = await Promise.race([starting, signal.then(() => undefined)]);
@@ -34,6 +40,12 @@ export async function serve(
   if (!stopped) log.error({ limit_ms: LIMITS.shutdown_ms }, "requests did not finish in time");
   else log.info({}, "stopped");
   process.exit(typeof reason !== "string" ? EXIT.software : stopped ? EXIT.ok : EXIT.failure);
+}
+
+/** Whether passwords and tokens may cross a network unencrypted; behind a proxy that is named, the proxy answers for it. */
+function isExposed({ host, tls, trusted_proxies }: Config): boolean {
+  const local = host === "localhost" || host === "::1" || host.startsWith("127.");
+  return !local && tls === undefined && trusted_proxies.length === 0;
 }
 
 /** SIGHUP says that a renewed certificate is there. One that is no good must not end a server that works. */

@@ -44,6 +44,12 @@ async function locked<Result>(db: Database, work: (tx: Transaction) => Promise<R
 }
 
 async function createJournal(tx: Transaction): Promise<void> {
+  // Not "if not exists": that asks for the right to create even where there is nothing to be made.
+  const [journals] = await tx
+    .select({ count: sql<number>`count(*)::int` })
+    .from(sql`pg_class`)
+    .where(sql`oid = to_regclass('drizzle.__drizzle_migrations')`);
+  if (journals?.count === 1) return;
   await tx.execute(sql.raw(`create schema if not exists drizzle`));
   await tx.execute(
     sql.raw(

@@ -30,7 +30,7 @@ const assets = new Map<string, Asset>([
   ["docs.css", text(STYLE, docs_css)],
   ["redoc.js", text(SCRIPT, bundled("redoc-page.ts"))],
   ["redoc.css", text(STYLE, redoc_css)],
-  ["icon.svg", text("image/svg+xml", icon)],
+  ["icon.svg", text("image/svg+xml; charset=utf-8", icon)],
 ]);
 
 export const site = {

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, spyOn, test } from "bun:test";
-import { sql } from "drizzle-orm";
+import { eq, sql } from "drizzle-orm";
+import { hashName } from "../../../src/server/auth/secrets.ts";
+import { lockouts } from "../../../src/server/db/schema.ts";
 import {
   auditMentions,
   expectSilent,
@@ -153,6 +155,10 @@ for (const engine of ENGINES) {
       const answer = await remove(user.token, { current_password: user.password });
       expect([answer.status, answer.text]).toEqual([204, ""]);
       expect(await rowsOf(user.id)).toEqual({ audit_events: 1, account_tombstones: 1 });
+      const name_hash = hashName(server.deps.secrets, user.username);
+      expect(await server.deps.db.select().from(lockouts).where(eq(lockouts.name_hash, name_hash))).toEqual(
+        [],
+      );
       const { sid } = decode(user.token).claims;
       expect(await linesOf(server, answer)).toMatchObject([
         { type: "account-deleted", success: true, user_id: user.id, session_id: sid, entry_id: null },

@@ -112,6 +112,9 @@ for (const engine of ENGINES) {
       expect((await auditTypes(server, user.id)).slice(2)).toEqual([
         ...Array(5).fill("login-failed"),
         "lockout",
+        // What locking it took, and this attempt: the owner is shown both.
+        "login-refused",
+        "login-refused",
       ]);
     });
 
@@ -225,6 +228,7 @@ for (const engine of ENGINES) {
         "secret-failed",
         "secret-failed",
         "lockout",
+        ...Array(3).fill("login-refused"),
       ]);
       const failed = (await auditLog(server, user.id)).filter((event) => event.type === "secret-failed");
       const { session_id } = failed[0] ?? {};

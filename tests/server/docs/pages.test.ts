@@ -56,6 +56,14 @@ test("all that a page loads is there, may be kept for good, and is named by its 
   }
 });
 
+test("every asset names its type, and its charset where it is text", async () => {
+  for (const name of site.assets.keys()) {
+    expect((await fetch(`/docs/assets/${name}`)).headers.get("content-type")).toMatch(
+      /^(?:text\/(?:css|javascript)|image\/svg\+xml); charset=utf-8$/,
+    );
+  }
+});
+
 test("no asset has another name, and a path does not lead out of them", async () => {
   for (const name of ["nothing.js", "__proto__", "..%2f..%2fpackage.json", "docs.js%00", "DOCS.JS"]) {
     const response = await fetch(`/docs/assets/${name}`);
