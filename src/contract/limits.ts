@@ -98,6 +98,8 @@ export const LIMITS = {
   /** How long `serve` and `migrate` go on trying to reach a PostgreSQL that is not up yet. */
   database_start_ms: 60 * SECOND,
   readiness_ms: 2 * SECOND,
+  /** A lookup by primary key that takes longer is lost: a connection can die without a word. */
+  session_lookup_ms: 2 * SECOND,
   readiness_cache_ms: SECOND,
 
   audit_retention_days_default: 365,
@@ -112,6 +114,8 @@ export const LIMITS = {
   request_idle_s: 30,
   /** /ready says 503 for so long before the listener closes, so that a balancer can look elsewhere. */
   drain_ms: SECOND,
+  /** How long requests in flight may take to finish; a client that never ends its body must not hold a shutdown up. */
+  finish_ms: 5 * SECOND,
   shutdown_ms: 9 * SECOND,
 } as const;
 

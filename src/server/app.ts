@@ -19,7 +19,7 @@ import { sessionRoutes } from "./sessions/routes.ts";
 export function createApp(deps: Deps, lifecycle: Lifecycle, peer: Peer, { metrics, site }: Extras = {}) {
   const ping = async () => void (await deps.db.execute(sql`select 1`));
   let routes: readonly Route[] = [];
-  const app = base(deps, peer, () => routes)
+  const app = base(deps, lifecycle, peer, () => routes)
     // Public: no access token.
     .use(healthRoutes(deps.clock, lifecycle, ping))
     .use(authRoutes(deps))
@@ -43,7 +43,7 @@ export function createStartingApp(edge: Edge, lifecycle: Lifecycle, peer: Peer) 
   const notReady = () => {
     throw retryLater("not-ready", LIMITS.retry_after_s * 1000);
   };
-  return base(edge, peer, () => [])
+  return base(edge, lifecycle, peer, () => [])
     .use(healthRoutes(edge.clock, lifecycle, () => Promise.reject(new Error("no database yet"))))
     .all("/*", notReady)
     .compile();
@@ -51,7 +51,7 @@ export function createStartingApp(edge: Edge, lifecycle: Lifecycle, peer: Peer) 
 
 /** The metrics alone, for an address of their own. */
 export function createMetricsApp(edge: Edge, metrics: Metrics, peer: Peer) {
-  return base(edge, peer, () => [])
+  return base(edge, { state: "ready" }, peer, () => [])
     .use(metricsRoutes(metrics, edge.config.metrics.token))
     .compile();
 }
@@ -60,9 +60,14 @@ type Edge = Pick<Deps, "config" | "clock" | "log" | "limiters">;
 
 type Route = { method: string; path: string };
 
-function base({ config, log, limiters }: Edge, peer: Peer, routes: () => readonly Route[]) {
+function base(
+  { config, log, limiters }: Edge,
+  lifecycle: Lifecycle,
+  peer: Peer,
+  routes: () => readonly Route[],
+) {
   // A short Host header would make Elysia mistake where the path begins (see its `standardHostname`).
   return new Elysia({ name: "blindvault", handler: { standardHostname: false }, normalize: false })
     .use(errorsPlugin(log, routes))
-    .use(edgePlugin(config, limiters, peer));
+    .use(edgePlugin(config, limiters, lifecycle, peer));
 }

@@ -75,7 +75,7 @@ function bind({ host, port, tls }: Address, fetch: Fetch): Server<undefined> {
       // Bodies are counted as they are read, so that too large a one gets an answer of ours; Bun's own is bare.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       development: false,
-      fetch: secure ? behindTls(fetch) : fetch,
+      fetch: withPlainUrl(fetch),
       ...(secure && {
         tls: {
           ...secure,
@@ -106,12 +106,17 @@ const TLS_1_2_CIPHERS = [
 ].join(":");
 
 /**
- * Elysia looks for the path from the eighth character on, which is right for "http://" and a host of any length and
- * finds the second slash of "https://". Nothing asks a request for its scheme.
+ * Elysia looks for the path from the eighth character on, which is right for "http://" and a host of any length, and wrong
+ * for "https://" and for the bare path that Bun gives where Host is missing (HTTP/1.0) or none. Nothing asks a
+ * request for its scheme or host.
  */
-function behindTls(fetch: Fetch): Fetch {
-  return (request) =>
-    fetch(Object.defineProperty(request, "url", { value: request.url.replace(/^https:/, "http:") }));
+function withPlainUrl(fetch: Fetch): Fetch {
+  return (request) => {
+    const { url } = request;
+    if (url.startsWith("http://")) return fetch(request);
+    const value = url.startsWith("/") ? `http://localhost${url}` : url.replace(/^https:/, "http:");
+    return fetch(Object.defineProperty(request, "url", { value }));
+  };
 }
 
 /** Certificate and key, when they are readable and belong together. */

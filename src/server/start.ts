@@ -124,7 +124,9 @@ async function shutDown(
   lifecycle.state = "draining";
   await Bun.sleep(LIMITS.drain_ms);
   // Closes the listener and idle connections at once, and waits for requests in flight.
-  await Promise.all(listeners.map((listener) => listener.stop()));
+  const finished = Promise.all(listeners.map((listener) => listener.stop()));
+  await Promise.race([finished, Bun.sleep(LIMITS.finish_ms)]);
+  await Promise.all(listeners.map((listener) => listener.abort()));
   await purging.stop();
   await deps.audit.flush();
   await database.close();

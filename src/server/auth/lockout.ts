@@ -98,7 +98,10 @@ async function take(
 ): Promise<number> {
   const now = new Date(now_ms);
   const expires_at = new Date(now_ms + settings.lockout_ms);
-  const expired = sql`${lockouts.expires_at} <= ${now.toISOString()}::timestamptz`;
+  // An end that no window can have comes from a clock that has been set back since: it must not lengthen a lock.
+  const absurd = new Date(now_ms + 2 * settings.lockout_ms);
+  const expired = sql`(${lockouts.expires_at} <= ${now.toISOString()}::timestamptz
+    or ${lockouts.expires_at} > ${absurd.toISOString()}::timestamptz)`;
   const [counted] = await tx
     .insert(lockouts)
     .values({ name_hash, address, attempts: 1, expires_at })

@@ -134,7 +134,9 @@ async function repeat(
     .from(refreshTokens)
     .where(inArray(refreshTokens.token_hash, hashes(deps, parent)));
   if (row?.used_at == null) return { outcome: "unusable" };
-  if (now_ms - row.used_at.getTime() <= LIMITS.refresh_grace_ms) {
+  const age_ms = now_ms - row.used_at.getTime();
+  // Below zero by more than clocks differ, the clock was set back: what cannot be told is no retry.
+  if (age_ms >= -LIMITS.clock_skew_ms_max && age_ms <= LIMITS.refresh_grace_ms) {
     const successor = await unusedSuccessor(deps, tx, parent, now_ms);
     if (successor !== undefined) {
       deps.audit.note({ type: "session-refreshed", origin, reason: "repeated", ...family });

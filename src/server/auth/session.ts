@@ -24,9 +24,11 @@ export function sessionPlugin(deps: Deps) {
     new Elysia({ name: "session" })
       // The plugin would also take a token from the query, where logs and histories keep it: no query has this name.
       .use(bearer({ extract: { header: "Bearer", query: "\0", body: "\0" } }))
-      .derive({ as: "scoped" }, async ({ bearer, request }) => ({
-        caller: await identify(deps, bearer, request),
-      }))
+      .derive({ as: "scoped" }, async ({ bearer, request }) => {
+        const caller = await identify(deps, bearer, request);
+        // A body may take its time: what reads one asks again, or a session that ended meanwhile could still write.
+        return { caller, confirm: () => confirm(deps, caller) };
+      })
   );
 }
 
@@ -39,6 +41,10 @@ async function identify(deps: Deps, token: string | undefined, request: Request)
   if (claims === undefined) return refuse(deps, origin, "invalid");
   if (!(await deps.isLiving(claims))) return refuse(deps, origin, "session-ended", claims);
   return { user_id: claims.user_id, session_id: claims.session_id, origin };
+}
+
+async function confirm(deps: Deps, caller: Caller): Promise<void> {
+  if (!(await deps.isLiving(caller))) refuse(deps, caller.origin, "session-ended", caller);
 }
 
 function refuse(deps: Deps, origin: Origin, reason: string, claims?: Claims): never {

@@ -10,16 +10,23 @@ import { type JsonFault, readBody, readJson } from "./json.ts";
 export const jsonBody = {
   // Not "none": with that Elysia takes the route for one without a body and validates nothing.
   parse: () => UNREAD,
-  transform: async (context: { request: Request; body: unknown }): Promise<void> => {
+  transform: async (context: Context): Promise<void> => {
     context.body = await readJsonBody(context.request);
+    await context.confirm?.();
   },
 } as const;
+
+/** `confirm`: what the route has derived to be asked again once the body is there. */
+type Context = { request: Request; body: unknown; confirm?: () => Promise<void> };
 
 /** Stands in for a body that nobody has read yet. */
 const UNREAD = null;
 
 async function readJsonBody(request: Request): Promise<unknown> {
-  if (!isJson(request.headers.get("content-type"))) throw new Problem("media-type-unsupported");
+  const encoding = request.headers.get("content-encoding") ?? "identity";
+  if (!isJson(request.headers.get("content-type")) || !/^identity$/i.test(encoding)) {
+    throw new Problem("media-type-unsupported");
+  }
   const declared_bytes = Number(request.headers.get("content-length") ?? 0);
   if (declared_bytes > LIMITS.body_bytes_max) throw tooLarge();
   const bytes = await withinTime(readBody(request.body, LIMITS.body_bytes_max).catch(cutShort));

@@ -1,5 +1,6 @@
 import { Elysia } from "elysia";
 import type { Config } from "../config.ts";
+import type { Lifecycle } from "../deps.ts";
 import { clientAddress, networkOf } from "./client-address.ts";
 import { allowOrigin, answerPreflight } from "./cors.ts";
 import { SECURITY_HEADERS } from "./headers.ts";
@@ -13,7 +14,7 @@ export type Peer = (request: Request) => string;
 const UNLIMITED = new Set(["/health", "/health/", "/ready", "/ready/"]);
 
 /** What comes before every route and holds for every answer: request id, headers, origin, CORS and the wide rate limit. */
-export function edgePlugin(config: Config, limiters: Limiters, peer: Peer) {
+export function edgePlugin(config: Config, limiters: Limiters, lifecycle: Lifecycle, peer: Peer) {
   return new Elysia({ name: "edge" })
     .onTransform({ as: "global" }, ({ request, route }) => {
       originOf(request).route = route;
@@ -23,6 +24,8 @@ export function edgePlugin(config: Config, limiters: Limiters, peer: Peer) {
       const request_id = requestId(request.headers.get("x-request-id"));
       Object.assign(headers, SECURITY_HEADERS);
       headers["x-request-id"] = request_id;
+      // A client that sends its next request here would meet a closed door.
+      if (lifecycle.state === "draining") headers.connection = "close";
       const address = clientAddress(
         peer(request),
         request.headers.get("x-forwarded-for"),

@@ -121,20 +121,29 @@ function countColons(skeleton: string): number {
 }
 
 /** No number without one of these can be imprecise: the first unsafe integer has 16 digits. */
-const SUSPECT = /[0-9]{16}|[0-9][eE]|-0/;
+const SUSPECT = /[0-9.]{16}|[0-9][eE]|-0/;
+/** No double needs a longer literal in practice; the bound keeps hostile ones cheap. */
+const LITERAL_CHARACTERS_MAX = 100;
 const NUMBER = /-?[0-9][0-9.eE+-]*/g;
 
-/** A number that could not be given back as it came: an unsafe integer, an overflow, an underflow, -0. */
+/** A number that could not be given back as it came: too many digits, an overflow, an underflow, -0. */
 function hasImpreciseNumber(skeleton: string): boolean {
   if (!SUSPECT.test(skeleton)) return false;
   return skeleton.match(NUMBER)?.some(isImprecise) ?? false;
 }
 
 function isImprecise(literal: string): boolean {
+  if (literal.length > LITERAL_CHARACTERS_MAX) return true;
   const value = Number(literal);
   if (/^-?[0-9]+$/.test(literal)) return !Number.isSafeInteger(value) || Object.is(value, -0);
   if (value === 0) return literal.startsWith("-") || /^[0.]*[1-9]/.test(literal);
-  return !Number.isFinite(value);
+  return !Number.isFinite(value) || digitsOf(literal) !== digitsOf(String(value));
+}
+
+/** The significant digits of a number's text, without sign, point, exponent and zeros around them. */
+function digitsOf(text: string): string {
+  const digits = text.replace(/e.*$/i, "").replace(/[-.]/g, "");
+  return digits.replace(/^0+/, "").replace(/0+$/, "");
 }
 
 /**

@@ -42,6 +42,16 @@ for (const engine of ENGINES) {
       });
     });
 
+    test("is not lengthened by a clock that is set back", async () => {
+      await still({ MAX_FAILED_LOGINS: "1" }, async (server) => {
+        const { username, password } = await signUp(server);
+        await failTimes(server, 1, username);
+        expect((await fail(server, username)).status).toBe(429);
+        server.clock.advance(-2 * 60 * MINUTE_MS);
+        expect((await logIn(server, username, password)).status).toBe(200);
+      });
+    });
+
     test("starts afresh after a lock: as many attempts as before, then locked again", async () => {
       await still({ MAX_FAILED_LOGINS: "3" }, async (server) => {
         const username = randomName();
