@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { type RequestOptions, request } from "node:https";
 import { join } from "node:path";
+import { site } from "../src/web/docs/site.ts";
 import { randomName, randomPassword } from "./support/client.ts";
 import { startTestServer, type TestServer, temporaryDirectory } from "./support/server.ts";
 
@@ -62,7 +63,11 @@ for (const [name, proxy] of Object.entries(PROXIES)) {
 
     beforeAll(async () => {
       await makeCertificate();
-      server = await startTestServer("postgresql", { TRUSTED_PROXIES: "127.0.0.1", RATE_LIMIT_AUTH: "4/m" });
+      server = await startTestServer(
+        "postgresql",
+        { TRUSTED_PROXIES: "127.0.0.1", RATE_LIMIT_AUTH: "4/m" },
+        site,
+      );
       port = freePort();
       writeFileSync(join(directory, `${name}.config`), proxy.config(port, server.url));
       const env = {
@@ -87,6 +92,20 @@ for (const [name, proxy] of Object.entries(PROXIES)) {
         authorization: `Bearer ${token}`,
       });
       expect(JSON.parse(sessions.text).sessions).toMatchObject([{ address: "127.0.0.2", current: true }]);
+    });
+
+    test("the docs are whole: pages, what they load and the document", async () => {
+      for (const page of ["/docs", "/redoc"]) {
+        const { status, text } = await ask(port, "127.0.0.2", "GET", page);
+        expect(status).toBe(200);
+        const loaded = [...text.matchAll(/(?:src|href)="(\/docs\/assets\/[^"]+)"/g)].map(
+          ([, path]) => path as string,
+        );
+        expect(loaded.length).toBeGreaterThan(2);
+        for (const path of loaded) expect((await ask(port, "127.0.0.2", "GET", path)).status).toBe(200);
+      }
+      const document = JSON.parse((await ask(port, "127.0.0.2", "GET", "/openapi.json")).text);
+      expect(Object.keys(document.paths)).toContain("/entries/{id}");
     });
 
     test("the limit is each client's own and cannot be talked away", async () => {

@@ -7,6 +7,7 @@ import { lockDataDirectory } from "../../src/server/db/data-directory.ts";
 import type { Database } from "../../src/server/db/database.ts";
 import { type OpenDatabase, openDatabase } from "../../src/server/db/open.ts";
 import type { Clock, Deps, Lifecycle } from "../../src/server/deps.ts";
+import type { Site } from "../../src/server/http/docs.ts";
 import { openListener } from "../../src/server/listener.ts";
 import { type Log, makeLog } from "../../src/server/log.ts";
 import type { Environment } from "../../src/server/settings.ts";
@@ -36,18 +37,22 @@ export type TestServer = {
  * A server like the real one: the same listener, the same application, a real database. It shares the database of its
  * engine with the other tests of the process, so tests keep to accounts of their own.
  */
-export async function startTestServer(engine: Engine, settings: Environment = {}): Promise<TestServer> {
+export async function startTestServer(
+  engine: Engine,
+  settings: Environment = {},
+  site?: Site,
+): Promise<TestServer> {
   const { database, environment } = await sharedDatabase(engine);
-  return startServerOn(database.db, loadConfig({ ...environment, ...FAST, JWT_SECRET, ...settings }));
+  return startServerOn(database.db, loadConfig({ ...environment, ...FAST, JWT_SECRET, ...settings }), site);
 }
 
 /** The same on a database that the caller has opened. */
-export function startServerOn(db: Database, config: Config): TestServer {
+export function startServerOn(db: Database, config: Config, site?: Site): TestServer {
   const clock = makeTestClock();
   const { log, logged } = makeTestLog();
   const lifecycle: Lifecycle = { state: "ready" };
   const deps = makeDeps(config, db, clock, log);
-  const app = createApp(deps, lifecycle, (request) => listener.peer(request));
+  const app = createApp(deps, lifecycle, (request) => listener.peer(request), site ? { site } : {});
   const listener = openListener(config, (request) => app.fetch(request));
   return {
     url: listener.url.origin,
