@@ -4,6 +4,7 @@ import { type RequestOptions, request } from "node:https";
 import { join } from "node:path";
 import { site } from "../src/web/docs/site.ts";
 import { randomName, randomPassword } from "./support/client.ts";
+import { freePort } from "./support/ports.ts";
 import { startTestServer, type TestServer, temporaryDirectory } from "./support/server.ts";
 
 /** Behind the proxies that people use, as the README sets them up: addresses, HTTPS and limits come out right. */
@@ -208,11 +209,4 @@ async function until(work: () => Promise<Reply>): Promise<void> {
     await Bun.sleep(50);
   }
   throw new Error("the proxy does not answer");
-}
-
-function freePort(): number {
-  const probe = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  const { port } = probe;
-  probe.stop(true);
-  return port;
 }

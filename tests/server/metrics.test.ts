@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { loadConfig } from "../../src/server/config.ts";
 import { type RunningServer, startServer } from "../../src/server/start.ts";
 import { call, expectProblem, randomHex } from "../support/client.ts";
+import { freePort } from "../support/ports.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 import { JWT_SECRET, makeTestLog, startTestServer, temporaryDirectory } from "../support/server.ts";
 
@@ -87,7 +88,7 @@ describe("metrics", () => {
   });
 
   test("on an address of their own need no token, and are not on the public one", async () => {
-    const port = await freePort();
+    const port = freePort();
     const settings = {
       JWT_SECRET,
       PORT: "0",
@@ -109,11 +110,4 @@ describe("metrics", () => {
 
 function scrape(url: string) {
   return call({ url }, "GET /metrics", { token: TOKEN });
-}
-
-async function freePort(): Promise<number> {
-  const probe = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  const { port } = probe;
-  probe.stop(true);
-  return port;
 }
