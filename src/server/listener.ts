@@ -5,8 +5,7 @@ import type { Server } from "bun";
 import { LIMITS } from "../contract/limits.ts";
 import type { Config } from "./config.ts";
 import { EXIT, operatorFault } from "./exit.ts";
-
-export type Fetch = (request: Request) => Response | Promise<Response>;
+import type { Fetch } from "./http/observe.ts";
 
 export type Listener = {
   url: URL;

@@ -2,6 +2,7 @@ import { inArray, sql } from "drizzle-orm";
 import { LIMITS } from "../../contract/limits.ts";
 import { type Database, prepared } from "../db/database.ts";
 import { sessions } from "../db/schema.ts";
+import { withinTime } from "../deadline.ts";
 import type { Clock } from "../deps.ts";
 import type { Claims } from "./tokens.ts";
 
@@ -43,11 +44,13 @@ export function makeSessionLookup(db: Database, clock: Clock): SessionLookup {
 /** Never rejects: a failure goes to those who wait for the answer. */
 async function answer(db: Database, clock: Clock, batch: Waiting[]): Promise<void> {
   try {
-    const rows = await inTime(
+    const rows = await withinTime(
       statements(db).living.execute({
         ids: batch.map(({ claims }) => claims.session_id).join(),
         now: new Date(clock.now_ms()).toISOString(),
       }),
+      LIMITS.session_lookup_ms,
+      lookupLate,
     );
     const owners = new Map(rows.map((row) => [row.id, row.user_id]));
     for (const { claims, resolve } of batch) resolve(owners.get(claims.session_id) === claims.user_id);
@@ -57,20 +60,11 @@ async function answer(db: Database, clock: Clock, batch: Waiting[]): Promise<voi
 }
 
 /**
- * The answer, or after `session_lookup_ms` the error of a database that is away. PostgreSQL's own timeout does not help
- * where the connection itself hangs, and all requests would wait behind this one.
+ * PostgreSQL's own timeout does not help where the connection itself hangs, and all requests would wait behind this one:
+ * a lookup that is late counts as a database that is away.
  */
-async function inTime<Rows>(asked: Promise<Rows>): Promise<Rows> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const fault = Object.assign(new Error("no answer in time"), { code: "ETIMEDOUT" });
-    timer = setTimeout(() => reject(fault), LIMITS.session_lookup_ms);
-  });
-  try {
-    return await Promise.race([asked, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+function lookupLate(): Error {
+  return Object.assign(new Error("no answer in time"), { code: "ETIMEDOUT" });
 }
 
 const statements = prepared((db) => ({

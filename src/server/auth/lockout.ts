@@ -48,6 +48,7 @@ export async function forgiveAttempts(tx: Transaction, target: Target): Promise<
   await giveBack(tx, target.name_hash, EVERYWHERE);
 }
 
+/** Deletes every count of a name, from wherever: there is nobody left to be guessed at. */
 export async function forgetAttempts(tx: Transaction, name_hash: Uint8Array): Promise<void> {
   await tx.delete(lockouts).where(eq(lockouts.name_hash, name_hash));
 }

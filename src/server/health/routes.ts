@@ -2,6 +2,7 @@ import { Elysia } from "elysia";
 import { healthResponse, readyResponse } from "../../contract/health.ts";
 import { LIMITS } from "../../contract/limits.ts";
 import { retryLater } from "../../contract/problems.ts";
+import { withinTime } from "../deadline.ts";
 import type { Clock, Lifecycle } from "../deps.ts";
 
 /**
@@ -42,18 +43,9 @@ function remembered(clock: Clock, ask: () => Promise<boolean>): () => Promise<bo
   };
 }
 
-async function answersInTime(ping: () => Promise<void>): Promise<boolean> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), LIMITS.readiness_ms);
-  });
-  const answered = ping().then(
+function answersInTime(ping: () => Promise<void>): Promise<boolean> {
+  return withinTime(ping(), LIMITS.readiness_ms, () => new Error("no answer in time")).then(
     () => true,
     () => false,
   );
-  try {
-    return await Promise.race([answered, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -1,5 +1,6 @@
 import { LIMITS } from "../../contract/limits.ts";
 import { Problem, type ProblemCode } from "../../contract/problems.ts";
+import { withinTime } from "../deadline.ts";
 import { type JsonFault, readBody, readJson } from "./json.ts";
 
 /**
@@ -29,7 +30,8 @@ async function readJsonBody(request: Request): Promise<unknown> {
   }
   const declared_bytes = Number(request.headers.get("content-length") ?? 0);
   if (declared_bytes > LIMITS.body_bytes_max) throw tooLarge();
-  const bytes = await withinTime(readBody(request.body, LIMITS.body_bytes_max).catch(cutShort));
+  const reading = readBody(request.body, LIMITS.body_bytes_max).catch(cutShort);
+  const bytes = await withinTime(reading, LIMITS.body_read_ms_max, tooSlow);
   if (bytes === "too-large") throw tooLarge();
   const json = readJson(bytes);
   if ("fault" in json) throw faultProblem(json.fault);
@@ -54,19 +56,8 @@ function tooLarge(): Problem {
   });
 }
 
-async function withinTime<Result>(reading: Promise<Result>): Promise<Result> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new Problem("request-timeout", { headers: { connection: "close" } })),
-      LIMITS.body_read_ms_max,
-    );
-  });
-  try {
-    return await Promise.race([reading, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+function tooSlow(): Problem {
+  return new Problem("request-timeout", { headers: { connection: "close" } });
 }
 
 const FAULTS: Record<JsonFault, [ProblemCode, string]> = {

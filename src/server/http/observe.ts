@@ -12,7 +12,8 @@ export type Observation = {
   duration_ms: number;
 };
 
-type Fetch = (request: Request) => Response | Promise<Response>;
+/** How a request is answered. */
+export type Fetch = (request: Request) => Response | Promise<Response>;
 
 /** `fetch`, telling each observer of every request. */
 export function observed(
