@@ -9,7 +9,7 @@ ARG TARGETARCH
 WORKDIR /src
 COPY . .
 RUN npx -y bun@1.4.5 install --frozen-lockfile --production \
-  && npx -y bun@1.4.5 run build --target=bun-linux-$TARGETARCH \
+  && npx -y bun@1.4.5 run build:binary --target=bun-linux-$TARGETARCH \
   && install -d -m 700 /data
 
 FROM gcr.io/distroless/base-nossl-debian13:nonroot@sha256:8c563c1fb5e120606f0d85733049775faed6192e2bd2223ef283a5393eec22b9

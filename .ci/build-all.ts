@@ -62,11 +62,11 @@ async function build(target: Target, outdir: string, metafile: string): Promise<
   console.log(`${(size / 2 ** 20).toFixed(1).padStart(6)} MiB  ${file}`);
 }
 
-/** What `bun run build` compiles with, to the last flag: what the tests have run is what is shipped. */
+/** What `bun run build:binary` compiles with, to the last flag: what the tests have run is what is shipped. */
 function compiler(): string[] {
-  const words = scripts.build.split("&&").at(-1)?.trim().split(/\s+/) ?? [];
+  const words = scripts["build:binary"].split("&&").at(-1)?.trim().split(/\s+/) ?? [];
   if (words[0] !== "bun" || words[1] !== "build" || !words.includes("--compile")) {
-    throw new Error("the last command of package.json's `build` is not the compiler's");
+    throw new Error("the last command of package.json's `build:binary` is not the compiler's");
   }
   return [process.execPath, ...words.slice(1)];
 }

@@ -1,17 +1,21 @@
 import "./production.ts";
 import { Command, CommanderError, Option } from "commander";
 import { version } from "../package.json";
+import { CLI_EXIT_TEXT } from "./cli/exit.ts";
+import { addClientCommands } from "./cli/program.ts";
 import { EXIT, isOperatorFault } from "./server/exit.ts";
 
 const EXIT_CODES = `
-Exit codes: 0 done · 1 failed · 64 unknown command or flag · 65 data of another version ·
-69 cannot reach or listen · 73 cannot write · 75 DATA_DIR is in use · 78 configuration`;
+Exit codes of the server's commands: 0 done · 1 failed · 64 unknown command or flag ·
+65 data of another version · 69 cannot reach or listen · 73 cannot write · 75 DATA_DIR is in use ·
+78 configuration`;
 
 function program(): Command {
   const root = new Command("blindvault")
     .description("A zero-knowledge store for passwords and secrets: server and tools in one file.")
     .version(version, "-V, --version")
-    .addHelpText("after", EXIT_CODES)
+    .addHelpText("after", EXIT_CODES + CLI_EXIT_TEXT)
+    .enablePositionalOptions()
     .showHelpAfterError("(blindvault --help shows the commands)")
     .exitOverride();
   const config = () =>
@@ -56,6 +60,7 @@ function program(): Command {
         say(await (await import("./server/commands/health.ts")).health(process.env, options)),
       ),
   );
+  addClientCommands(root, (name) => inherit(new Command(name)));
   return root;
 }
 
@@ -65,7 +70,7 @@ function say(line: string): void {
 
 try {
   await program().parseAsync();
-  process.exit(EXIT.ok);
+  process.exit(process.exitCode ?? EXIT.ok);
 } catch (error) {
   if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? EXIT.ok : EXIT.usage);
   if (isOperatorFault(error)) {

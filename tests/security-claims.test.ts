@@ -25,8 +25,7 @@ test("the source starts no program, evaluates no text, asks nobody but the datab
     for (const [what, pattern] of Object.entries(NEVER))
       if (pattern.test(text)) found.push(`${file} ${what}`);
   }
-  // What `health` asks is the server of its own machine.
-  expect(found).toEqual(["src/server/commands/health.ts asks somebody"]);
+  expect(found.sort()).toEqual(EXCEPTIONS);
 });
 
 test("a new database holds no account and no secret but the key of decoys", async () => {
@@ -74,6 +73,18 @@ test.skipIf(!has_openssl)(
   },
   PATIENCE_MS,
 );
+
+/** What a person's own commands do; of the server's, `health` alone asks, and only the server of its own machine. */
+const EXCEPTIONS = [
+  "src/cli/account.ts asks somebody",
+  "src/cli/clipboard.ts starts a program",
+  "src/cli/commands/run.ts starts a program",
+  // A one-time code is of the hash that its issuer chose (RFC 6238, section 1.2).
+  "src/cli/import/kdbx-otp.ts hashes weakly",
+  "src/cli/keychain.ts starts a program",
+  "src/client/transport.ts asks somebody",
+  "src/server/commands/health.ts asks somebody",
+];
 
 const NEVER: Record<string, RegExp> = {
   "starts a program": /child_process|\bBun\.(?:spawn|\$)/,

@@ -42,6 +42,23 @@ export const auditEventResponse = z.object({
     .min(1)
     .meta({ description: "How many alike within a moment this line stands for: reads are gathered" }),
 });
+/** What happened to an account, as the server tells of it. */
+export type AuditEvent = {
+  id: string;
+  /** RFC 3339, UTC. */
+  time: string;
+  type: AuditEventType;
+  success: boolean;
+  /** Why it was refused, where it was. */
+  reason: string | null;
+  session_id: string | null;
+  entry_id: string | null;
+  /** The client's address. */
+  address: string;
+  request_id: string;
+  /** How many alike within a moment it stands for. */
+  count: number;
+};
 
 export const listEventsQuery = z.strictObject({
   limit: pageLimit(LIMITS.page_events_max).optional(),

@@ -64,7 +64,8 @@ export const kdf = z.strictObject({
   iterations: z.int().min(LIMITS.kdf_iterations_min).max(LIMITS.kdf_iterations_max),
   parallelism: z.int().min(LIMITS.kdf_parallelism_min).max(LIMITS.kdf_parallelism_max),
 });
-export type Kdf = z.infer<typeof kdf>;
+/** Spelled out, as all types of the SDK are: whoever uses it needs no zod. */
+export type Kdf = { algorithm: "argon2id"; memory_kib: number; iterations: number; parallelism: number };
 
 export const KDF_DEFAULT: Kdf = {
   algorithm: "argon2id",

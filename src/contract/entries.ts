@@ -34,6 +34,40 @@ const readable = { name: name.nullish(), meta: meta.nullish() };
 export const createEntryRequest = z.strictObject({ id: uuid.optional(), ...sealed, ...readable });
 export type CreateEntryRequest = z.infer<typeof createEntryRequest>;
 
+/**
+ * Refused before any of them is looked at: a body of megabytes has room for more than a million items, each with faults of its own.
+ */
+function refuseTooMany(items: unknown, context: z.RefinementCtx): unknown {
+  if (!Array.isArray(items) || items.length <= LIMITS.batch_entries_max) return items;
+  context.addIssue({ code: "custom", message: BATCH_SIZE });
+  return z.NEVER;
+}
+
+const BATCH_SIZE = `must be 1 to ${LIMITS.batch_entries_max} entries`;
+
+function refuseRepeatedIds(items: readonly CreateEntryRequest[], context: z.RefinementCtx): void {
+  const seen = new Set<string>();
+  for (const [index, { id }] of items.entries()) {
+    if (id === undefined) continue;
+    if (seen.has(id))
+      context.addIssue({ code: "custom", path: [index, "id"], message: "must be no other item's" });
+    seen.add(id);
+  }
+}
+
+/** Stores all of the entries or none. */
+export const createEntriesRequest = z.strictObject({
+  entries: z.preprocess(
+    refuseTooMany,
+    z
+      .array(createEntryRequest)
+      .min(1, BATCH_SIZE)
+      .max(LIMITS.batch_entries_max, BATCH_SIZE)
+      .superRefine(refuseRepeatedIds),
+  ),
+});
+export type CreateEntriesRequest = z.infer<typeof createEntriesRequest>;
+
 /** Replaces the whole entry: what is left out is gone. `version`, when given, must be the stored one plus 1. */
 export const replaceEntryRequest = z.strictObject({
   version: z
@@ -59,7 +93,22 @@ export const entryResponse = z.object({
   created_at: time,
   updated_at: time,
 });
-export type EntryResponse = z.infer<typeof entryResponse>;
+export type EntryResponse = {
+  id: string;
+  name: string | null;
+  ciphertext: string;
+  iv: string;
+  tag: string;
+  meta: Record<string, unknown> | null;
+  version: number;
+  created_at: string;
+  updated_at: string;
+};
+
+/** In the order of the request; what was sealed is not sent back. */
+export const createEntriesResponse = z.object({
+  entries: z.array(entryResponse.pick({ id: true, version: true, created_at: true, updated_at: true })),
+});
 
 export const listEntriesQuery = z.strictObject({
   limit: pageLimit(LIMITS.page_entries_max).optional(),

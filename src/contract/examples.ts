@@ -14,6 +14,7 @@ export const PASSWORD = "Example-only-9-please-change";
 export const NEW_PASSWORD = "Another-example-9-please-change";
 export const ACCOUNT_ID = "3d2b1f0a-6c5e-4f7d-8b9a-1c2d3e4f5a6b";
 export const ENTRY_ID = "5f0c1d9e-3b7a-4c58-9d2e-8a6b4c1f7e30";
+export const OTHER_ENTRY_ID = "6a1d2e0f-4c8b-4d69-ae3f-9b7c5d208f41";
 export const SESSION_ID = "8c7b6a59-4d3e-4f21-a0b1-c2d3e4f5a697";
 export const EVENT_ID = "019a8f3e-2b1c-7d4e-8f5a-6b7c8d9e0f1a";
 export const CURSOR = "AAABmo8-KxxfDB2eO3pMWJ0uimtMH34w";
@@ -44,6 +45,9 @@ export const ENTRY = {
   created_at: CREATED,
   updated_at: CREATED,
 };
+
+/** What a batch tells of an entry: all that its client does not know yet. */
+export const CREATED_ENTRY = { id: ENTRY_ID, version: 1, created_at: CREATED, updated_at: CREATED };
 
 /** The form of a token, and no token: the signature is missing. */
 export const TOKENS = {

@@ -26,6 +26,16 @@ export const LIMITS = {
 
   ciphertext_bytes_min: 1,
   ciphertext_bytes_max: 64 * KIB,
+  /** The longest plaintext whose padding still fits: one byte of 0x80 follows it. */
+  content_bytes_max: 64 * KIB - 1,
+  /** How many addresses, fields or tags an entry of our own client has. */
+  content_items_max: 1000,
+  batch_entries_max: 500,
+  batch_body_bytes_max: 8 * MIB,
+  /** A batch takes about seven times its body in memory, and a place for as long as its sender takes to send it. */
+  batches_at_once_max: 8,
+  batches_waiting_max: 64,
+  batch_wait_ms: 10 * SECOND,
   name_characters_max: 256,
   meta_bytes_max: 4096,
   entries_per_user_default: 10_000,
@@ -39,6 +49,8 @@ export const LIMITS = {
   body_bytes_max: 256 * KIB,
   body_read_ms_max: 30 * SECOND,
   json_depth_max: 32,
+  /** Brackets and commas of one body, as many as the usual body could have bytes: a large one is large by its texts. */
+  json_marks_max: 256 * KIB,
   validation_errors_max: 16,
 
   sessions_per_user_max: 100,
@@ -109,6 +121,22 @@ export const LIMITS = {
   audit_flush_events: 500,
   purge_interval_ms: 5 * MINUTE,
   purge_batch_rows: 1000,
+
+  /** How long the client waits for an answer, whole. */
+  client_answer_ms: 30 * SECOND,
+  client_answer_bytes_max: 16 * MIB,
+  client_attempts_max: 4,
+  client_backoff_ms: 200,
+  client_backoff_ms_max: 5 * SECOND,
+  /** How long the client goes on by itself where a server asks it to come back later. */
+  client_wait_ms_max: 30 * SECOND,
+  /** How long before its end an access token is renewed: a request must not die on its way. */
+  client_refresh_early_ms: 15 * SECOND,
+  client_merges_max: 5,
+  /** How many entries that do not open a list may have before it is taken for one without an end. */
+  client_forged_max: 1000,
+  /** More entries than any server of ours lets an account have: where a list of pages is taken for one without an end. */
+  client_entries_max: 1_000_000,
 
   retry_after_s: 1,
   request_idle_s: 30,

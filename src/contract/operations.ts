@@ -15,7 +15,14 @@ import {
   registerResponse,
   tokenResponse,
 } from "./auth.ts";
-import { createEntryRequest, entryResponse, listEntriesResponse, replaceEntryRequest } from "./entries.ts";
+import {
+  createEntriesRequest,
+  createEntriesResponse,
+  createEntryRequest,
+  entryResponse,
+  listEntriesResponse,
+  replaceEntryRequest,
+} from "./entries.ts";
 import { healthResponse, readyResponse } from "./health.ts";
 import type { Operation } from "./operation.ts";
 import { ACCOUNT_OPERATIONS } from "./operations/account.ts";
@@ -46,6 +53,7 @@ export const SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   ChangePasswordRequest: changePasswordRequest,
   CurrentSecret: currentSecret,
   CreateEntryRequest: createEntryRequest,
+  CreateEntriesRequest: createEntriesRequest,
   ReplaceEntryRequest: replaceEntryRequest,
   Registered: registerResponse,
   KeyParameters: preloginResponse,
@@ -55,6 +63,7 @@ export const SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   ProtectedKey: protectedKey,
   Entry: entryResponse,
   EntryPage: listEntriesResponse,
+  CreatedEntries: createEntriesResponse,
   Session: sessionResponse,
   SessionList: listSessionsResponse,
   Account: accountResponse,

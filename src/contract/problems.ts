@@ -29,6 +29,7 @@ export const PROBLEMS = {
   "login-locked": { status: 429, title: "Too many failed attempts; this name is locked for a while" },
   "internal-error": { status: 500, title: "The server made a mistake" },
   "hashing-busy": { status: 503, title: "Too many logins are under way" },
+  "batch-busy": { status: 503, title: "Too many batches are under way" },
   "database-unavailable": { status: 503, title: "The database is away" },
   "audit-unavailable": { status: 503, title: "The audit log cannot take more at the moment" },
   "not-ready": { status: 503, title: "The server is starting or stopping" },

@@ -12,4 +12,17 @@ export const sessionResponse = z.object({
   expires_at: time,
   current: z.boolean().meta({ description: "Whether it is the session of the request itself" }),
 });
+/** A session as the server tells of it. Times are RFC 3339, UTC. */
+export type SessionInfo = {
+  id: string;
+  device_name: string | null;
+  /** The client's address when the session was last refreshed. */
+  address: string;
+  created_at: string;
+  last_used_at: string;
+  expires_at: string;
+  /** Whether it is the session of who asks. */
+  current: boolean;
+};
+
 export const listSessionsResponse = z.object({ sessions: z.array(sessionResponse) });

@@ -20,54 +20,58 @@ const TAG_BYTES = 16;
 /** What the server stores: as many bytes of ciphertext as there were of plaintext, 12 of iv, 16 of tag. */
 export type Sealed = { ciphertext: Uint8Array; iv: Uint8Array; tag: Uint8Array };
 
+/** 32 bytes, or a key of WebCrypto's: of AES-GCM, with 256 bits, for the operation that it is to serve. */
+export type AeadKey = Uint8Array | CryptoKey;
+
 /**
  * Encrypts `plaintext`, which may be empty, and binds it to `associated_data`, which may not and which has to
  * be unambiguous: `concatPrefixed` makes it so. The inputs are copied before the call returns its promise; a
- * caller may wipe them at once. Throws "key-length", "associated-data-empty".
+ * caller may wipe them at once. Throws "key-length", "key-usage", "associated-data-empty".
  */
 export async function seal(input: {
-  key: Uint8Array;
+  key: AeadKey;
   plaintext: Uint8Array;
   associated_data: Uint8Array;
 }): Promise<Sealed> {
-  const plaintext = new Uint8Array(input.plaintext);
+  const { key, plaintext: bytes, associated_data } = input;
   const iv = crypto.getRandomValues(new Uint8Array(IV_BYTES));
-  const algorithm = gcm(iv, input.associated_data);
-  const key = await importKey(input.key, "encrypt");
-  const sealed = new Uint8Array(await crypto.subtle.encrypt(algorithm, key, plaintext));
-  // WebCrypto appends the tag. Copies, not views: who sends one's buffer must not send the other's with it.
-  const ciphertext = sealed.slice(0, -TAG_BYTES);
-  const tag = sealed.slice(-TAG_BYTES);
-  return { ciphertext, iv, tag };
+  const sealed = new Uint8Array(await apply("encrypt", key, { iv, associated_data, bytes }));
+  // WebCrypto appends the tag. Copies, not views: who sends the buffer of one must not send the other with it.
+  return { ciphertext: sealed.slice(0, -TAG_BYTES), iv, tag: sealed.slice(-TAG_BYTES) };
 }
 
 /**
  * Gives the plaintext, or throws "does-not-open" for a wrong key, other associated data or any change of a
  * part: RFC 5116, section 2.2, knows one FAIL, and whoever tampers is to learn no more. Copies as `seal`
- * does. Parts of the wrong size throw "key-length", "iv-length", "tag-length", "associated-data-empty".
+ * does. Parts of the wrong size throw "key-length", "iv-length", "tag-length", "associated-data-empty", and a
+ * key that is not for opening "key-usage".
  */
 export async function open(input: {
-  key: Uint8Array;
+  key: AeadKey;
   sealed: Sealed;
   associated_data: Uint8Array;
 }): Promise<Uint8Array<ArrayBuffer>> {
   const { ciphertext, iv, tag } = input.sealed;
   // SP 800-38D, section 5.2.1.2, allows shorter tags, and each bit less makes a forgery twice as likely.
   if (tag.length !== TAG_BYTES) throw cryptoError("tag-length", `A tag has ${TAG_BYTES} bytes`);
-  const message = new Uint8Array(ciphertext.length + TAG_BYTES);
-  message.set(ciphertext);
-  message.set(tag, ciphertext.length);
-  const algorithm = gcm(iv, input.associated_data);
-  const key = await importKey(input.key, "decrypt");
-  try {
-    return new Uint8Array(await crypto.subtle.decrypt(algorithm, key, message));
-  } catch {
-    throw cryptoError("does-not-open", "The message does not open: it, its key or its context is another");
-  }
+  const bytes = new Uint8Array(ciphertext.length + TAG_BYTES);
+  bytes.set(ciphertext);
+  bytes.set(tag, ciphertext.length);
+  const { key, associated_data } = input;
+  return new Uint8Array(await apply("decrypt", key, { iv, associated_data, bytes }));
 }
 
-/** The parameters, none left to a default, with copies of what they hold. */
-function gcm(iv: Uint8Array, associated_data: Uint8Array) {
+type Usage = "encrypt" | "decrypt";
+
+/** What WebCrypto's operation takes beside the key. */
+type Message = { iv: Uint8Array; associated_data: Uint8Array; bytes: Uint8Array };
+
+/**
+ * WebCrypto copies what it is given before it returns its promise. So copies of ours are needed only where the
+ * key has to be imported first, which takes a turn of the event loop.
+ */
+async function apply(usage: Usage, key: AeadKey, message: Message): Promise<ArrayBuffer> {
+  const { iv, associated_data, bytes } = message;
   // Any other length goes through GHASH, where different ivs can meet (SP 800-38D, sections 5.2.1.1 and 7.1).
   if (iv.length !== IV_BYTES) throw cryptoError("iv-length", `An iv has ${IV_BYTES} bytes`);
   if (associated_data.length === 0) {
@@ -76,19 +80,43 @@ function gcm(iv: Uint8Array, associated_data: Uint8Array) {
       "Associated data says what the message is, and cannot be empty",
     );
   }
-  return {
-    name: "AES-GCM",
+  if (!(key instanceof Uint8Array)) return await operate(usage, requireKey(usage, key), message);
+  // Not by `slice`, which gives a view where the bytes are a Buffer of Node's.
+  const copies = {
     iv: new Uint8Array(iv),
-    additionalData: new Uint8Array(associated_data),
-    tagLength: TAG_BYTES * 8,
+    associated_data: new Uint8Array(associated_data),
+    bytes: new Uint8Array(bytes),
   };
+  return await operate(usage, await importKey(usage, key), copies);
+}
+
+/** The one call of WebCrypto's, with no parameter left to a default. */
+function operate(usage: Usage, key: CryptoKey, message: Message): Promise<ArrayBuffer> {
+  const { iv, associated_data, bytes } = message as { [part in keyof Message]: Uint8Array<ArrayBuffer> };
+  const algorithm = { name: "AES-GCM", iv, additionalData: associated_data, tagLength: TAG_BYTES * 8 };
+  if (usage === "encrypt") return crypto.subtle.encrypt(algorithm, key, bytes);
+  return crypto.subtle.decrypt(algorithm, key, bytes).catch(() => {
+    throw cryptoError("does-not-open", "The message does not open: it, its key or its context is another");
+  });
 }
 
 /**
- * WebCrypto would take keys of 16 and 24 bytes too, and be AES-128 or AES-192. What it makes of the bytes
- * cannot be read back and serves one operation.
+ * WebCrypto would take keys of other sizes too, and be AES-128 or AES-192. A key for the other operation it
+ * refuses, which would look as if the message had been tampered with.
  */
-async function importKey(bytes: Uint8Array, usage: "encrypt" | "decrypt"): Promise<CryptoKey> {
-  if (bytes.length !== KEY_BYTES) throw cryptoError("key-length", `A key has ${KEY_BYTES} bytes`);
-  return await crypto.subtle.importKey("raw", new Uint8Array(bytes), "AES-GCM", false, [usage]);
+function requireKey(usage: Usage, key: CryptoKey): CryptoKey {
+  const { name, length } = key.algorithm as AesKeyAlgorithm;
+  if (name !== "AES-GCM" || length !== KEY_BYTES * 8) throw keyLength();
+  if (!key.usages.includes(usage)) throw cryptoError("key-usage", "The key serves another operation");
+  return key;
+}
+
+/** What WebCrypto makes of the bytes cannot be read back and serves one operation. */
+async function importKey(usage: Usage, bytes: Uint8Array): Promise<CryptoKey> {
+  if (bytes.length !== KEY_BYTES) throw keyLength();
+  return await crypto.subtle.importKey("raw", bytes as Uint8Array<ArrayBuffer>, "AES-GCM", false, [usage]);
+}
+
+function keyLength() {
+  return cryptoError("key-length", `A key has ${KEY_BYTES} bytes`);
 }

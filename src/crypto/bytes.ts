@@ -1,12 +1,13 @@
 /**
  * Bytes and how they are spelled. Each value has one spelling and every other is an error: a parser that
  * reads several would let a hostile server change what is stored and still have it accepted. Uint8Array's own
- * base64 and hex are of ES2026: Chrome 140, Firefox 133, Safari 18.2 and later have them.
+ * base64 is of ES2026: Bun, Chrome 140, Firefox 133, Safari 18.2 and later have it; Node 22 and 24 do not, and
+ * btoa and atob stand in for it.
  */
 
 /** Base64 with the standard alphabet and padding (RFC 4648, section 4). */
 export function encodeBase64(bytes: Uint8Array): string {
-  return bytes.toBase64({ alphabet: "base64", omitPadding: false });
+  return hasBase64() ? bytes.toBase64({ alphabet: "base64", omitPadding: false }) : btoa(binaryOf(bytes));
 }
 
 /**
@@ -15,34 +16,59 @@ export function encodeBase64(bytes: Uint8Array): string {
  */
 export function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
   const bytes = attempt(() =>
-    Uint8Array.fromBase64(text, { alphabet: "base64", lastChunkHandling: "strict" }),
+    hasBase64()
+      ? Uint8Array.fromBase64(text, { alphabet: "base64", lastChunkHandling: "strict" })
+      : bytesOf(atob(text)),
   );
-  // Strict as it is called, fromBase64 skips white space. To encode again leaves no second spelling at all.
+  // Neither is strict: both skip white space. To encode again leaves no second spelling at all.
   if (bytes === undefined || encodeBase64(bytes) !== text) {
     throw cryptoError("base64-invalid", "The text is not canonical padded base64");
   }
   return bytes;
 }
 
+function hasBase64(): boolean {
+  return "fromBase64" in Uint8Array;
+}
+
+/** As many bytes as any engine takes for arguments of one call. */
+const CHUNK_BYTES = 8192;
+
+/** A character of U+0000 to U+00FF for each byte, which is how btoa takes bytes. */
+function binaryOf(bytes: Uint8Array): string {
+  let text = "";
+  for (let start = 0; start < bytes.length; start += CHUNK_BYTES) {
+    text += String.fromCharCode(...bytes.subarray(start, start + CHUNK_BYTES));
+  }
+  return text;
+}
+
+function bytesOf(binary: string): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(binary.length);
+  for (let index = 0; index < binary.length; index++) bytes[index] = binary.charCodeAt(index);
+  return bytes;
+}
+
 /** Two lower-case hexadecimal digits a byte (RFC 4648, section 8, whose own alphabet is upper-case). */
 export function encodeHex(bytes: Uint8Array): string {
-  return bytes.toHex();
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** The inverse of `encodeHex`: upper-case, a prefix, white space and half a byte throw "hex-invalid". */
 export function decodeHex(text: string): Uint8Array<ArrayBuffer> {
-  const bytes = attempt(() => Uint8Array.fromHex(text));
-  if (bytes === undefined || encodeHex(bytes) !== text) {
+  if (!/^(?:[0-9a-f]{2})*$/.test(text)) {
     throw cryptoError("hex-invalid", "The text is not lower-case hexadecimal");
   }
-  return bytes;
+  return Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
 }
 
 /** UTF-8 (RFC 3629). A lone surrogate throws "utf8-invalid": TextEncoder would silently make U+FFFD of it. */
 export function encodeUtf8(text: string): Uint8Array<ArrayBuffer> {
   if (!text.isWellFormed()) throw cryptoError("utf8-invalid", "The text has a lone surrogate");
-  return new TextEncoder().encode(text);
+  return ENCODER.encode(text);
 }
+
+const ENCODER = new TextEncoder();
 
 /** The inverse of `encodeUtf8`: keeps a byte order mark; ill-formed bytes throw "utf8-invalid". */
 export function decodeUtf8(bytes: Uint8Array): string {
@@ -62,16 +88,20 @@ const PART_BYTES_MAX = 2 ** 32 - 1;
  * would wrap.
  */
 export function concatPrefixed(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  if (parts.some((part) => part.length > PART_BYTES_MAX)) {
-    throw cryptoError("part-too-long", `A part has more than ${PART_BYTES_MAX} bytes`);
+  let size_bytes = 0;
+  for (const { length } of parts) {
+    if (length > PART_BYTES_MAX) {
+      throw cryptoError("part-too-long", `A part has more than ${PART_BYTES_MAX} bytes`);
+    }
+    size_bytes += PREFIX_BYTES + length;
   }
-  const joined = new Uint8Array(parts.reduce((total, part) => total + PREFIX_BYTES + part.length, 0));
-  const view = new DataView(joined.buffer);
+  const joined = new Uint8Array(size_bytes);
   let offset = 0;
   for (const part of parts) {
-    view.setUint32(offset, part.length);
-    joined.set(part, offset + PREFIX_BYTES);
-    offset += PREFIX_BYTES + part.length;
+    // A DataView would be one more object for each of ten thousand entries.
+    for (let shift = 24; shift >= 0; shift -= 8) joined[offset++] = part.length >>> shift;
+    joined.set(part, offset);
+    offset += part.length;
   }
   return joined;
 }

@@ -13,7 +13,7 @@ import {
   protectedKey,
   username,
 } from "../../src/contract/auth.ts";
-import { createEntryRequest } from "../../src/contract/entries.ts";
+import { createEntriesRequest, createEntryRequest } from "../../src/contract/entries.ts";
 import { LIMITS } from "../../src/contract/limits.ts";
 import { loadConfig } from "../../src/server/config.ts";
 
@@ -37,6 +37,8 @@ const PROMISED: Partial<Record<keyof typeof LIMITS, number>> = {
   ciphertext_bytes_max: 64 * KIB,
   name_characters_max: 256,
   meta_bytes_max: 4096,
+  batch_entries_max: 500,
+  batch_body_bytes_max: 8 * KIB * KIB,
   entries_per_user_default: 10_000,
   page_entries_max: 1000,
   page_bytes_max: 4 * KIB * KIB,
@@ -106,6 +108,17 @@ describe("what fits together", () => {
     expect(ciphertext + escaped + 1000).toBeLessThan(LIMITS.page_bytes_max);
   });
 
+  test("a whole batch of entries as they usually are fits into its body, and into the quota", () => {
+    const entry_bytes = Math.ceil((4 * KIB) / 3) * 4 + 1000;
+    expect(LIMITS.batch_entries_max * entry_bytes).toBeLessThan(LIMITS.batch_body_bytes_max);
+    expect(LIMITS.batch_entries_max).toBeLessThan(LIMITS.entries_per_user_default);
+    expect(LIMITS.batch_body_bytes_max).toBeGreaterThan(2 * LIMITS.body_bytes_max);
+  });
+
+  test("no body of the usual size can have too many marks", () => {
+    expect(LIMITS.json_marks_max).toBeGreaterThanOrEqual(LIMITS.body_bytes_max);
+  });
+
   test("the longest password in code points is never too long in bytes", () => {
     expect(LIMITS.password_code_points_max * 4).toBeLessThanOrEqual(LIMITS.password_bytes_max);
   });
@@ -113,6 +126,7 @@ describe("what fits together", () => {
   test("a request's deadlines end before the server's own", () => {
     expect(LIMITS.database_statement_ms).toBeLessThan(LIMITS.request_idle_s * SECOND);
     expect(LIMITS.hash_wait_ms).toBeLessThan(LIMITS.request_idle_s * SECOND);
+    expect(LIMITS.batch_wait_ms).toBeLessThan(LIMITS.request_idle_s * SECOND);
     expect(LIMITS.drain_ms).toBeLessThan(LIMITS.shutdown_ms);
   });
 });
@@ -136,6 +150,7 @@ const BOUNDS: Record<string, Bound> = {
   "protected_key ciphertext": [protectedKey, (size) => ({ ...wrapped, ciphertext: base64(size) }), 32, 32],
   "protected_key commitment": [protectedKey, (size) => ({ ...wrapped, commitment: base64(size) }), 32, 32],
   ciphertext: [createEntryRequest, (size) => ({ ...entry, ciphertext: base64(size) }), 1, 65_536],
+  batch: [createEntriesRequest, (size) => ({ entries: Array(size).fill(entry) }), 1, 500],
   iv: [createEntryRequest, (size) => ({ ...entry, iv: base64(size) }), 12, 12],
   tag: [createEntryRequest, (size) => ({ ...entry, tag: base64(size) }), 16, 16],
   name: [createEntryRequest, (size) => ({ ...entry, name: "n".repeat(size) }), 0, 256],

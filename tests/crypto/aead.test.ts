@@ -1,7 +1,7 @@
 import { describe, expect, spyOn, test } from "bun:test";
 import { type CipherGCMTypes, createCipheriv, createDecipheriv } from "node:crypto";
 import fc from "fast-check";
-import { open, type Sealed, seal } from "../../src/crypto/aead.ts";
+import { type AeadKey, open, type Sealed, seal } from "../../src/crypto/aead.ts";
 import { concatPrefixed, decodeHex, encodeHex, encodeUtf8 } from "../../src/crypto/bytes.ts";
 import vectors from "../vectors/aes-256-gcm.json";
 
@@ -11,7 +11,23 @@ const random = (length_bytes: number) => crypto.getRandomValues(new Uint8Array(l
 const CANARY = "canary: this text must stay in";
 const key = random(32);
 const associated_data = concatPrefixed(["blindvault/1", "entry", "account", "id", "1"].map(encodeUtf8));
+const encrypt_key = await importAes(key, ["encrypt"]);
+const decrypt_key = await importAes(key, ["decrypt"]);
 const sealed = await seal({ key, plaintext: encodeUtf8(CANARY), associated_data });
+
+function importAes(bytes: Uint8Array<ArrayBuffer>, usages: KeyUsage[], name = "AES-GCM"): Promise<CryptoKey> {
+  return crypto.subtle.importKey("raw", bytes, name, false, usages);
+}
+
+/** The code of the error that has one. Any other, and none, fails the test. */
+async function codeOf(promise: Promise<unknown>): Promise<string> {
+  const error: unknown = await promise.then(
+    () => new Error("It opens"),
+    (error: unknown) => error,
+  );
+  if (error instanceof Error && "code" in error && typeof error.code === "string") return error.code;
+  throw error;
+}
 
 /** "opens", or the code of the error. Anything without a code is a mistake of ours and fails the test. */
 async function outcome(input: Partial<Parameters<typeof open>[0]> = {}): Promise<string> {
@@ -107,8 +123,14 @@ describe("seal", () => {
 
         const other_iv = random(12);
         const theirs = { iv: other_iv, ...nodeSeal({ ...message, iv: other_iv }) };
-        for (const sealed of [{ iv, ciphertext, tag }, theirs]) {
-          expect(await open({ ...message, sealed })).toEqual(before.plaintext);
+        const by_key = await seal({ ...message, key: await importAes(message.key, ["encrypt"]) });
+        expect(nodeOpen({ ...message, ...by_key })).toEqual(before.plaintext);
+        for (const key of [message.key, await importAes(message.key, ["decrypt"])]) {
+          for (const sealed of [{ iv, ciphertext, tag }, theirs, by_key]) {
+            const sealed_before = structuredClone(sealed);
+            expect(await open({ ...message, key, sealed })).toEqual(before.plaintext);
+            expect(sealed).toEqual(sealed_before);
+          }
         }
         expect(message).toEqual(before);
       }),
@@ -120,9 +142,14 @@ describe("seal", () => {
     "takes a plaintext of %i bytes",
     async (length_bytes) => {
       const plaintext = random(length_bytes);
-      const made = await seal({ key, plaintext, associated_data });
-      expect([made.ciphertext.length, made.iv.length, made.tag.length]).toEqual([length_bytes, 12, 16]);
-      expect(await open({ key, sealed: made, associated_data })).toEqual(plaintext);
+      for (const [sealing_key, opening_key] of [
+        [key, decrypt_key],
+        [encrypt_key, key],
+      ] as const) {
+        const made = await seal({ key: sealing_key, plaintext, associated_data });
+        expect([made.ciphertext.length, made.iv.length, made.tag.length]).toEqual([length_bytes, 12, 16]);
+        expect(await open({ key: opening_key, sealed: made, associated_data })).toEqual(plaintext);
+      }
     },
   );
 
@@ -154,11 +181,27 @@ describe("seal", () => {
     expect(made.iv).not.toEqual(iv);
   });
 
-  test("gives parts that share no memory with each other", () => {
-    for (const part of [sealed.ciphertext, sealed.iv, sealed.tag]) {
-      expect(part.buffer.byteLength).toBe(part.length);
-    }
-  });
+  test.each([0, 1, 16, 1024, 65_536])(
+    "gives parts of %i bytes that share no memory with each other or with what was given",
+    async (length_bytes) => {
+      for (const sealing_key of [key, encrypt_key]) {
+        const plaintext = random(length_bytes);
+        const { ciphertext, iv, tag } = await seal({ key: sealing_key, plaintext, associated_data });
+        const opened = [
+          await open({ key, sealed: { ciphertext, iv, tag }, associated_data }),
+          await open({ key: decrypt_key, sealed: { ciphertext, iv, tag }, associated_data }),
+        ];
+        const parts = [ciphertext, iv, tag, ...opened];
+        expect(parts.map(({ buffer }) => buffer.byteLength)).toEqual(parts.map(({ length }) => length));
+        const given = [key, plaintext, associated_data];
+        expect(new Set([...given, ...parts].map(({ buffer }) => buffer)).size).toBe(8);
+        expect(parts.every((part) => Object.getPrototypeOf(part) === Uint8Array.prototype)).toBe(true);
+
+        for (const part of [ciphertext, iv, tag, plaintext]) part.fill(0xff);
+        expect(opened.every((bytes) => length_bytes === 0 || bytes.some((byte) => byte !== 0xff))).toBe(true);
+      }
+    },
+  );
 });
 
 describe("seal and open", () => {
@@ -184,26 +227,119 @@ describe("seal and open", () => {
     expect(await outcome({ sealed: await sealWith(one), associated_data: one })).toBe("opens");
   });
 
-  test("have copied their inputs when they return: a caller may wipe them at once", async () => {
-    const input = {
-      key: key.slice(),
-      plaintext: encodeUtf8(CANARY),
-      associated_data: associated_data.slice(),
-    };
-    const sealing = seal(input);
-    for (const bytes of Object.values(input)) bytes.fill(0);
-    const made = await sealing;
-    expect(await open({ key, associated_data, sealed: made })).toEqual(encodeUtf8(CANARY));
+  test.each<[string, KeyUsage[], string, number]>([
+    ["AES-GCM", ["encrypt", "decrypt"], "AES-GCM", 16],
+    ["AES-GCM", ["encrypt", "decrypt"], "AES-GCM", 24],
+    ["AES-CBC", ["encrypt", "decrypt"], "AES-CBC", 32],
+    ["AES-CTR", ["encrypt", "decrypt"], "AES-CTR", 32],
+    ["AES-KW", ["wrapKey", "unwrapKey"], "AES-KW", 32],
+    ["HKDF", ["deriveBits", "deriveKey"], "HKDF", 32],
+    ["PBKDF2", ["deriveBits", "deriveKey"], "PBKDF2", 32],
+  ])(
+    "refuse a key of WebCrypto's for %s %j (%s, %i bytes): key-length",
+    async (_, usages, name, size_bytes) => {
+      await expectRefused(await importAes(random(size_bytes), usages, name), "key-length");
+    },
+  );
 
-    const again = {
-      key: key.slice(),
-      associated_data: associated_data.slice(),
-      sealed: structuredClone(made),
+  test("refuse keys of WebCrypto's for HMAC, RSA and ECDH: key-length", async () => {
+    const hmac = { name: "HMAC", hash: "SHA-256" };
+    const rsa = {
+      name: "RSA-OAEP",
+      hash: "SHA-256",
+      modulusLength: 2048,
+      publicExponent: Uint8Array.of(1, 0, 1),
     };
-    const opening = open(again);
-    for (const bytes of [again.key, again.associated_data, ...Object.values(again.sealed)]) bytes.fill(0);
-    expect(await opening).toEqual(encodeUtf8(CANARY));
+    const pairs = [
+      await crypto.subtle.generateKey(rsa, false, ["encrypt", "decrypt"]),
+      await crypto.subtle.generateKey({ name: "ECDH", namedCurve: "P-256" }, false, ["deriveBits"]),
+    ];
+    const others = [
+      await crypto.subtle.importKey("raw", random(32), hmac, false, ["sign", "verify"]),
+      ...pairs.flatMap(({ privateKey, publicKey }) => [privateKey, publicKey]),
+    ];
+    for (const other of others) await expectRefused(other, "key-length");
   });
+
+  test("refuse a key of WebCrypto's for another operation, and blame no message for it: key-usage", async () => {
+    const message = { plaintext: encodeUtf8(CANARY), associated_data };
+    for (const usages of [["decrypt"], ["wrapKey"], ["decrypt", "wrapKey", "unwrapKey"]] as KeyUsage[][]) {
+      expect(await codeOf(seal({ ...message, key: await importAes(key, usages) }))).toBe("key-usage");
+    }
+    for (const usages of [["encrypt"], ["unwrapKey"], ["encrypt", "wrapKey", "unwrapKey"]] as KeyUsage[][]) {
+      expect(await outcome({ key: await importAes(key, usages) })).toBe("key-usage");
+    }
+  });
+
+  test("take a key of WebCrypto's that serves both operations, or can be exported", async () => {
+    const usages: KeyUsage[] = ["encrypt", "decrypt"];
+    for (const extractable of [false, true]) {
+      const both = await crypto.subtle.importKey("raw", key, "AES-GCM", extractable, usages);
+      const made = await seal({ key: both, plaintext: encodeUtf8(CANARY), associated_data });
+      expect(await outcome({ key: both, sealed: made })).toBe("opens");
+    }
+  });
+
+  async function expectRefused(other: CryptoKey, code: string): Promise<void> {
+    const message = { key: other, plaintext: encodeUtf8(CANARY), associated_data };
+    expect([await codeOf(seal(message)), await outcome({ key: other })]).toEqual([code, code]);
+  }
+
+  test.each<[string, () => AeadKey, () => AeadKey]>([
+    ["bytes", () => key.slice(), () => key.slice()],
+    ["a key of WebCrypto's", () => encrypt_key, () => decrypt_key],
+  ])(
+    "have copied their inputs when they return, with %s: a caller may wipe them at once",
+    async (...kinds) => {
+      const [, sealingKey, openingKey] = kinds;
+      for (const copy of [(bytes: Uint8Array) => bytes.slice(), bufferOf]) {
+        const input = {
+          key: sealingKey(),
+          plaintext: copy(encodeUtf8(CANARY)),
+          associated_data: copy(associated_data),
+        };
+        const sealing = seal(input);
+        wipe(Object.values(input));
+        const made = await sealing;
+        expect(made.ciphertext).not.toEqual(encodeUtf8(CANARY));
+        expect(nodeOpen({ key, associated_data, ...made })).toEqual(encodeUtf8(CANARY));
+
+        const parts = { ciphertext: copy(made.ciphertext), iv: copy(made.iv), tag: copy(made.tag) };
+        const again = { key: openingKey(), associated_data: copy(associated_data), sealed: parts };
+        const opening = open(again);
+        wipe([again.key, again.associated_data, ...Object.values(parts)]);
+        expect(await opening).toEqual(encodeUtf8(CANARY));
+      }
+    },
+  );
+
+  test("have copied inputs of a megabyte, a hundred at once, when they return", async () => {
+    const plaintext = new Uint8Array(1 << 20).fill(7);
+    const data = new Uint8Array(1 << 16).fill(7);
+    for (const sealing_key of [key, encrypt_key]) {
+      const inputs = Array.from({ length: 100 }, (_, index) => ({
+        key: sealing_key,
+        plaintext: index === 0 ? plaintext.slice() : encodeUtf8(CANARY),
+        associated_data: data.slice(),
+      }));
+      const sealing = inputs.map(seal);
+      for (const input of inputs) wipe([input.plaintext, input.associated_data]);
+      const [first, second] = await Promise.all(sealing);
+      if (first === undefined || second === undefined) throw new Error("There are a hundred");
+      const opened = nodeOpen({ key, associated_data: data, ...first });
+      expect(Buffer.compare(opened, plaintext)).toBe(0);
+      expect(nodeOpen({ key, associated_data: data, ...second })).toEqual(encodeUtf8(CANARY));
+    }
+  });
+
+  /** A view of a longer buffer, as Node's are; its own `slice` would give another view. */
+  function bufferOf(bytes: Uint8Array): Buffer {
+    return Buffer.from([9, ...bytes, 9]).subarray(1, -1);
+  }
+
+  function wipe(all: readonly AeadKey[]): void {
+    for (const bytes of all) if (bytes instanceof Uint8Array) bytes.fill(0);
+  }
 
   test("read a view, and not the buffer around it", async () => {
     const view = (bytes: Uint8Array) => Uint8Array.from([9, ...bytes, 9]).subarray(1, -1);

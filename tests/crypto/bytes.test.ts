@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import {
   concatPrefixed,
@@ -29,7 +29,9 @@ function codeOf(act: () => unknown, secret = "") {
   return "nothing thrown";
 }
 
-describe("base64", () => {
+describe.each(["with the engine's own", "in an engine without"])("base64 %s", (engine) => {
+  if (engine === "in an engine without") removeBase64();
+
   // RFC 4648, section 10.
   test.each([
     ["", ""],
@@ -99,6 +101,13 @@ describe("base64", () => {
     );
   });
 
+  test.each([8191, 8192, 8193, 65_536, 1_000_000])("agrees with node's on %i bytes", (length_bytes) => {
+    const input = Uint8Array.from({ length: length_bytes }, (_, index) => (index * 31) ^ (index >> 8));
+    const text = encodeBase64(input);
+    expect(text === Buffer.from(input).toString("base64")).toBe(true);
+    expect(Buffer.from(decodeBase64(text)).equals(input)).toBe(true);
+  });
+
   test("reads what node would write, and nothing else", () => {
     const text = fc.string({ unit: fc.constantFrom(..."AQgwZ/+-_= \n"), maxLength: 12 });
     fc.assert(
@@ -110,6 +119,21 @@ describe("base64", () => {
     );
   });
 });
+
+/** Makes this engine what Node 22 is, for the tests of a `describe`. */
+function removeBase64(): void {
+  const own = Object.getOwnPropertyDescriptor(Uint8Array, "fromBase64");
+  const prototypes = Object.getOwnPropertyDescriptor(Uint8Array.prototype, "toBase64");
+  beforeAll(() => {
+    Reflect.deleteProperty(Uint8Array, "fromBase64");
+    Reflect.deleteProperty(Uint8Array.prototype, "toBase64");
+    expect(["fromBase64" in Uint8Array, "toBase64" in Uint8Array.prototype]).toEqual([false, false]);
+  });
+  afterAll(() => {
+    Object.defineProperty(Uint8Array, "fromBase64", own as PropertyDescriptor);
+    Object.defineProperty(Uint8Array.prototype, "toBase64", prototypes as PropertyDescriptor);
+  });
+}
 
 describe("hex", () => {
   test("writes and reads every byte as two lower-case digits", () => {

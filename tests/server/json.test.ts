@@ -81,6 +81,25 @@ describe("readJson", () => {
     }
   });
 
+  test("takes max-1 and max brackets and commas, and refuses max+1 before they become values", () => {
+    const max = LIMITS.json_marks_max;
+    const commas = (marks: number) => `[${"0,".repeat(marks - 1)}0]`;
+    const objects = (marks: number) => `[${"{},".repeat(marks / 2 - 1)}${marks % 2 === 0 ? "{}" : "{},0"}]`;
+    for (const texts of [commas, objects]) {
+      for (const marks of [max - 1, max]) expect(read(texts(marks))).toHaveProperty("value");
+      for (const marks of [max + 1, 8 * max])
+        expect(read(texts(marks))).toEqual({ fault: "too-many-values" });
+    }
+  });
+
+  test("does not count the brackets and commas of strings", () => {
+    for (const inside of ["[", "{", ",", '\\"[', "\\\\"]) {
+      const text = `{"a":"${inside.repeat(LIMITS.json_marks_max + 1)}"}`;
+      expect(read(text)).toEqual({ value: JSON.parse(text) });
+    }
+    expect(read(`["${"[".repeat(LIMITS.json_marks_max + 1)}`)).toEqual({ fault: "syntax" });
+  });
+
   test("gives back what JSON.stringify wrote, or says why not", () => {
     fc.assert(
       fc.property(fc.jsonValue({ stringUnit: "binary", maxDepth: 5 }), (value) => {

@@ -82,6 +82,7 @@ export const CHANGES: [
     },
   ],
   ["a new entry", "entry-created", (server) => signedIn(server, "POST /entries", () => sealedEntry())],
+  ["a batch of entries", "entry-created", withBatch],
   ["a change of an entry", "entry-updated", (server) => withEntry(server, "PUT", sealedEntry())],
   ["the deletion of an entry", "entry-deleted", (server) => withEntry(server, "DELETE")],
   [
@@ -101,6 +102,13 @@ async function signedIn(
   const secrets = [user.password, user.token, ...Object.values(body)];
   await createEntry(server, user);
   return { user_id: user.id, secrets, ask: () => call(server, route, { token: user.token, body }) };
+}
+
+async function withBatch(server: TestServer): Promise<Change> {
+  const { id, token } = await signUp(server);
+  const entries = [sealedEntry(), sealedEntry(), sealedEntry()];
+  const ask = () => call(server, "POST /entries/batch", { token, body: { entries } });
+  return { user_id: id, secrets: [token, ...entries.flatMap((entry) => Object.values(entry))], ask };
 }
 
 async function withRefreshToken(server: TestServer, route: string): Promise<Change> {

@@ -1,4 +1,6 @@
 import {
+  createEntriesRequest,
+  createEntriesResponse,
   createEntryRequest,
   entryParams,
   entryResponse,
@@ -6,7 +8,7 @@ import {
   listEntriesResponse,
   replaceEntryRequest,
 } from "../entries.ts";
-import { CURSOR, ENTRY, ENTRY_ID, LATER, SEALED } from "../examples.ts";
+import { CREATED_ENTRY, CURSOR, ENTRY, ENTRY_ID, LATER, OTHER_ENTRY_ID, SEALED } from "../examples.ts";
 import { ALWAYS, type Operation, SIGNED_IN, WITH_BODY } from "../operation.ts";
 
 export const ENTRY_OPERATIONS: readonly Operation[] = [
@@ -32,6 +34,36 @@ export const ENTRY_OPERATIONS: readonly Operation[] = [
       },
     },
     problems: [...ALWAYS, ...WITH_BODY, ...SIGNED_IN, "entry-id-taken", "entry-quota-reached"],
+  },
+  {
+    id: "createEntries",
+    method: "POST",
+    path: "/entries/batch",
+    tag: "Entries",
+    summary: "Store many entries",
+    description:
+      "Stores 1 to 500 entries, all of them or none, by the rules of a single one. The body has at most 8 MiB. Where ids are taken, `errors` names every one of them.",
+    signed_in: true,
+    request: {
+      schema: createEntriesRequest,
+      examples: {
+        Sealed: { entries: [SEALED, SEALED] },
+        "With ids of the client's": {
+          entries: [
+            { id: ENTRY_ID, ...SEALED },
+            { id: OTHER_ENTRY_ID, ...SEALED },
+          ],
+        },
+      },
+    },
+    answers: {
+      201: {
+        description: "All are stored, told in the order of the request",
+        schema: createEntriesResponse,
+        example: { entries: [CREATED_ENTRY, { ...CREATED_ENTRY, id: OTHER_ENTRY_ID }] },
+      },
+    },
+    problems: [...ALWAYS, ...WITH_BODY, ...SIGNED_IN, "entry-id-taken", "entry-quota-reached", "batch-busy"],
   },
   {
     id: "listEntries",

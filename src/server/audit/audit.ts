@@ -2,7 +2,7 @@ import { and, desc, eq, inArray, lt, sql } from "drizzle-orm";
 import type { AuditEventType } from "../../contract/audit.ts";
 import { LIMITS } from "../../contract/limits.ts";
 import { Problem } from "../../contract/problems.ts";
-import type { Database, Transaction } from "../db/database.ts";
+import { type Database, insertAll, type Transaction } from "../db/database.ts";
 import { auditEvents, users } from "../db/schema.ts";
 import type { Origin } from "../http/origin.ts";
 
@@ -27,7 +27,21 @@ export async function record(tx: Database | Transaction, event: AuditEvent, now_
     .execute();
 }
 
-export type AuditRow = typeof auditEvents.$inferInsert;
+/** Writes an event for each of the entries, in their order and as one statement, in the transaction of their change. */
+export async function recordEach(
+  tx: Transaction,
+  event: AuditEvent,
+  entry_ids: readonly string[],
+  now_ms: number,
+): Promise<void> {
+  await insertAll(
+    tx,
+    auditEvents,
+    entry_ids.map((entry_id) => toRow({ ...event, entry_id }, now_ms, 1)),
+  );
+}
+
+export type AuditRow = Required<typeof auditEvents.$inferInsert>;
 
 /** The row of an event. Ids are UUIDv7 of the event's time, so that order by id is order by time. */
 export function toRow(event: AuditEvent, now_ms: number, count: number): AuditRow {

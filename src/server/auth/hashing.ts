@@ -1,7 +1,6 @@
-import PQueue from "p-queue";
 import { LIMITS } from "../../contract/limits.ts";
-import { retryLater } from "../../contract/problems.ts";
 import type { Config } from "../config.ts";
+import { makeTurns } from "../turns.ts";
 
 export type Hashing = ReturnType<typeof makeHashing>;
 
@@ -12,34 +11,16 @@ export type Hashing = ReturnType<typeof makeHashing>;
  * Throws the problem `hashing-busy` when the queue is full or the wait too long.
  */
 export function makeHashing(config: Pick<Config, "hash_concurrency" | "hash_queue_max">) {
-  const queue = new PQueue({ concurrency: config.hash_concurrency });
-
-  async function inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
-    const busy = queue.pending >= config.hash_concurrency;
-    if (busy && queue.size >= config.hash_queue_max)
-      throw retryLater("hashing-busy", LIMITS.retry_after_s * 1000);
-    // Only waiting is cut short: a hash that has begun keeps its place, or more than allowed would run at once.
-    const waiting = new AbortController();
-    const timer = setTimeout(() => waiting.abort(), LIMITS.hash_wait_ms);
-    try {
-      return await queue.add(
-        () => {
-          clearTimeout(timer);
-          return work();
-        },
-        { signal: waiting.signal },
-      );
-    } catch (error) {
-      if (waiting.signal.aborted) throw retryLater("hashing-busy", LIMITS.retry_after_s * 1000);
-      throw error;
-    } finally {
-      clearTimeout(timer);
-    }
-  }
+  const turns = makeTurns({
+    at_once: config.hash_concurrency,
+    waiting_max: config.hash_queue_max,
+    wait_ms: LIMITS.hash_wait_ms,
+    busy: "hashing-busy",
+  });
 
   return {
     hash: (secret: string, cost: Argon2Cost): Promise<string> =>
-      inTurn(() =>
+      turns.inTurn(() =>
         Bun.password.hash(secret, {
           algorithm: "argon2id",
           memoryCost: cost.memory_kib,
@@ -47,12 +28,12 @@ export function makeHashing(config: Pick<Config, "hash_concurrency" | "hash_queu
         }),
       ),
     verify: (secret: string, phc: string): Promise<boolean> =>
-      inTurn(() => Bun.password.verify(secret, phc, "argon2id")),
+      turns.inTurn(() => Bun.password.verify(secret, phc, "argon2id")),
     get waiting() {
-      return queue.size;
+      return turns.waiting;
     },
     get running() {
-      return queue.pending;
+      return turns.running;
     },
   };
 }

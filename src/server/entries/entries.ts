@@ -6,7 +6,7 @@ import type { Caller } from "../auth/session.ts";
 import { prepared, type Transaction } from "../db/database.ts";
 import { entries } from "../db/schema.ts";
 import type { Deps } from "../deps.ts";
-import { assertNeverUsed, releaseSlot, takeSlot } from "./usage.ts";
+import { findTaken, quotaReached, releaseSlot, takeSlots } from "./usage.ts";
 
 /** An entry as its owner sees it; whose it is need not be said. */
 export type Entry = Omit<typeof entries.$inferSelect, "user_id">;
@@ -21,28 +21,24 @@ export function owned(caller: Caller, id: string) {
 /** Which versions a change may replace: any (undefined), or one of these. */
 export type Precondition = { versions: readonly number[] } | undefined;
 
-/** Stores a new entry at version 1. Throws `entry-quota-reached` or `entry-id-taken`. */
+/**
+ * Stores a new entry at version 1. Throws `entry-id-taken` or else `entry-quota-reached`: who repeats a creation whose
+ * answer was lost has to learn that it was carried out, also when it took the last slot.
+ */
 export async function create(deps: Deps, caller: Caller, input: CreateEntryRequest): Promise<Entry> {
   const id = input.id ?? crypto.randomUUID();
   const now = new Date(deps.clock.now_ms());
   return deps.db.transaction(async (tx) => {
-    await takeSlot(tx, caller.user_id, deps.config.entries_per_user_max);
-    await assertNeverUsed(tx, caller.user_id, id);
+    const fits = await takeSlots(tx, caller.user_id, 1, deps.config.entries_per_user_max);
+    const taken = await findTaken(tx, caller.user_id, [id]);
+    if (taken.size > 0) throw new Problem("entry-id-taken");
+    if (!fits) throw quotaReached(deps.config.entries_per_user_max);
     const [created] = await tx
       .insert(entries)
-      .values({
-        user_id: caller.user_id,
-        id,
-        ...toColumns(input),
-        version: 1,
-        created_at: now,
-        updated_at: now,
-      })
-      .onConflictDoNothing()
+      .values(newRow(caller, id, input, now))
       .returning(visible);
-    if (created === undefined) throw new Problem("entry-id-taken");
     await record(tx, { type: "entry-created", ...about(caller, id) }, now.getTime());
-    return created;
+    return created as Entry;
   });
 }
 
@@ -116,6 +112,12 @@ async function lockVersion(
 
 function conflict(version: number): Problem {
   return new Problem("entry-conflict", { headers: { etag: `"${version}"` } });
+}
+
+/** An entry at version 1. */
+export function newRow(caller: Caller, id: string, input: CreateEntryRequest, now: Date) {
+  const { user_id } = caller;
+  return { user_id, id, ...toColumns(input), version: 1, created_at: now, updated_at: now };
 }
 
 function toColumns(input: CreateEntryRequest | ReplaceEntryRequest) {

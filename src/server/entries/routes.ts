@@ -1,6 +1,8 @@
 import { Elysia } from "elysia";
 import { z } from "zod";
 import {
+  createEntriesRequest,
+  createEntriesResponse,
   createEntryRequest,
   type EntryResponse,
   entryParams,
@@ -9,14 +11,20 @@ import {
   listEntriesResponse,
   replaceEntryRequest,
 } from "../../contract/entries.ts";
+import { LIMITS } from "../../contract/limits.ts";
 import { sessionPlugin } from "../auth/session.ts";
 import type { Deps } from "../deps.ts";
-import { jsonBody } from "../http/body.ts";
+import { jsonBody, largeJsonBody } from "../http/body.ts";
+import { makeTurns } from "../turns.ts";
+import { type Created, createAll } from "./batch.ts";
 import * as entries from "./entries.ts";
 import { etagOf, preconditionOf, unchangedBy } from "./etag.ts";
 import { list } from "./list.ts";
 
 export function entryRoutes(deps: Deps) {
+  const receiving = batchTurns(LIMITS.batches_at_once_max);
+  // One after the other, so that they never take all connections of the database, nor block the embedded one together.
+  const writing = batchTurns(1);
   return new Elysia({ name: "entries" })
     .use(sessionPlugin(deps))
     .post(
@@ -29,6 +37,19 @@ export function entryRoutes(deps: Deps) {
         return toWire(entry);
       },
       { ...jsonBody, body: createEntryRequest, response: { 201: entryResponse } },
+    )
+    .post(
+      "/entries/batch",
+      async ({ caller, body, set }) => {
+        const created = await writing.inTurn(() => createAll(deps, caller, body.entries));
+        set.status = 201;
+        return { entries: created.map(toReceipt) };
+      },
+      {
+        ...largeJsonBody(LIMITS.batch_body_bytes_max, receiving),
+        body: createEntriesRequest,
+        response: { 201: createEntriesResponse },
+      },
     )
     .get(
       "/entries",
@@ -72,16 +93,22 @@ export function entryRoutes(deps: Deps) {
     );
 }
 
+function batchTurns(at_once: number) {
+  const { batches_waiting_max: waiting_max, batch_wait_ms: wait_ms } = LIMITS;
+  return makeTurns({ at_once, waiting_max, wait_ms, busy: "batch-busy" });
+}
+
 function toWire(entry: entries.Entry): EntryResponse {
   return {
-    id: entry.id,
     name: entry.name,
     ciphertext: entry.ciphertext.toBase64(),
     iv: entry.iv.toBase64(),
     tag: entry.tag.toBase64(),
     meta: entry.meta === null ? null : JSON.parse(entry.meta),
-    version: entry.version,
-    created_at: entry.created_at.toISOString(),
-    updated_at: entry.updated_at.toISOString(),
+    ...toReceipt(entry),
   };
+}
+
+function toReceipt({ id, version, created_at, updated_at }: Created) {
+  return { id, version, created_at: created_at.toISOString(), updated_at: updated_at.toISOString() };
 }

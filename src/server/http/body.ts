@@ -1,6 +1,7 @@
 import { LIMITS } from "../../contract/limits.ts";
 import { Problem, type ProblemCode } from "../../contract/problems.ts";
 import { withinTime } from "../deadline.ts";
+import type { Turns } from "../turns.ts";
 import { type JsonFault, readBody, readJson } from "./json.ts";
 
 /**
@@ -12,10 +13,35 @@ export const jsonBody = {
   // Not "none": with that Elysia takes the route for one without a body and validates nothing.
   parse: () => UNREAD,
   transform: async (context: Context): Promise<void> => {
-    context.body = await readJsonBody(context.request);
-    await context.confirm?.();
+    checkHead(context.request, LIMITS.body_bytes_max);
+    await takeBody(context, LIMITS.body_bytes_max);
   },
 } as const;
+
+/**
+ * The same for a route whose bodies are of megabytes. Each has its turn from before its first byte is read until it
+ * is answered, so that no number of senders, however slow, fills the memory; a body that waits stays with its sender.
+ */
+export function largeJsonBody(bytes_max: number, turns: Turns) {
+  const endings = new WeakMap<Request, () => void>();
+  return {
+    ...jsonBody,
+    transform: async (context: Context): Promise<void> => {
+      checkHead(context.request, bytes_max);
+      endings.set(context.request, await beginTurn(turns));
+      await takeBody(context, bytes_max);
+    },
+    // Comes after every answer, whatever went wrong.
+    afterResponse: ({ request }: { request: Request }): void => endings.get(request)?.(),
+  } as const;
+}
+
+/** Resolves when it is one's turn, with what ends it. */
+function beginTurn(turns: Turns): Promise<() => void> {
+  return new Promise((begin, refuse) => {
+    turns.inTurn(() => new Promise<void>((end) => begin(end))).catch(refuse);
+  });
+}
 
 /** `confirm`: what the route has derived to be asked again once the body is there. */
 type Context = { request: Request; body: unknown; confirm?: () => Promise<void> };
@@ -23,19 +49,24 @@ type Context = { request: Request; body: unknown; confirm?: () => Promise<void> 
 /** Stands in for a body that nobody has read yet. */
 const UNREAD = null;
 
-async function readJsonBody(request: Request): Promise<unknown> {
-  const encoding = request.headers.get("content-encoding") ?? "identity";
-  if (!isJson(request.headers.get("content-type")) || !/^identity$/i.test(encoding)) {
+/** Whether the body is one to read at all, by what the request says of it. */
+function checkHead({ headers }: Request, bytes_max: number): void {
+  const encoding = headers.get("content-encoding") ?? "identity";
+  if (!isJson(headers.get("content-type")) || !/^identity$/i.test(encoding)) {
     throw new Problem("media-type-unsupported");
   }
-  const declared_bytes = Number(request.headers.get("content-length") ?? 0);
-  if (declared_bytes > LIMITS.body_bytes_max) throw tooLarge();
-  const reading = readBody(request.body, LIMITS.body_bytes_max).catch(cutShort);
+  const declared_bytes = Number(headers.get("content-length") ?? 0);
+  if (declared_bytes > bytes_max) throw tooLarge(bytes_max);
+}
+
+async function takeBody(context: Context, bytes_max: number): Promise<void> {
+  const reading = readBody(context.request.body, bytes_max).catch(cutShort);
   const bytes = await withinTime(reading, LIMITS.body_read_ms_max, tooSlow);
-  if (bytes === "too-large") throw tooLarge();
+  if (bytes === "too-large") throw tooLarge(bytes_max);
   const json = readJson(bytes);
   if ("fault" in json) throw faultProblem(json.fault);
-  return json.value;
+  context.body = json.value;
+  await context.confirm?.();
 }
 
 /** `application/json`, alone or with UTF-8 named as what it is anyway (RFC 8259, section 8.1). */
@@ -48,10 +79,10 @@ function cutShort(): never {
   throw new Problem("malformed-request");
 }
 
-function tooLarge(): Problem {
+function tooLarge(bytes_max: number): Problem {
   // What follows of such a body will not be read: the connection is of no more use.
   return new Problem("body-too-large", {
-    detail: `A body has at most ${LIMITS.body_bytes_max} bytes`,
+    detail: `A body has at most ${bytes_max} bytes`,
     headers: { connection: "close" },
   });
 }
@@ -70,6 +101,7 @@ const FAULTS: Record<JsonFault, [ProblemCode, string]> = {
   "nul-character": ["request-invalid", "A text has the character U+0000"],
   "lone-surrogate": ["request-invalid", "A text has a lone surrogate"],
   "too-deep": ["request-invalid", `The body nests deeper than ${LIMITS.json_depth_max} levels`],
+  "too-many-values": ["request-invalid", "The body has too many brackets and commas"],
   "imprecise-number": ["request-invalid", "A number cannot be kept as it is"],
 };
 

@@ -101,8 +101,8 @@ function likeliest(issue: Issue): readonly Issue[] {
 
 function toFault(part: string, issue: Issue): InputFault {
   const keys = (issue.path ?? []).map((step) => (typeof step === "object" ? step.key : step));
-  // Below meta the keys are the client's own words.
-  const known = keys[0] === "meta" ? keys.slice(0, 1) : keys;
+  // Below meta the keys are the client's own words, and the word stands in no path but there.
+  const known = keys.includes("meta") ? keys.slice(0, keys.indexOf("meta") + 1) : keys;
   const reason = issue.code === "unrecognized_keys" ? "has a field that is not known here" : issue.message;
   return { path: [part, ...known].map(String).join("."), reason };
 }

@@ -15,6 +15,7 @@ export type JsonFault =
   | "nul-character"
   | "lone-surrogate"
   | "too-deep"
+  | "too-many-values"
   | "imprecise-number";
 
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -25,6 +26,8 @@ export function readJson(bytes: Uint8Array): { value: unknown } | { fault: JsonF
   const text = decoded(bytes);
   if (text === undefined) return { fault: "encoding" };
   if (text.startsWith("\uFEFF")) return { fault: "byte-order-mark" };
+  // Before the parser, which makes an object of each: millions of them would cost a second and half a gigabyte.
+  if (hasTooManyMarks(text)) return { fault: "too-many-values" };
 
   const value = parsed(text);
   if (value === undefined) return { fault: "syntax" };
@@ -43,6 +46,22 @@ function decoded(bytes: Uint8Array): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * Counts what begins or parts values, outside of strings. What is no JSON may be counted wrongly; it is refused either way.
+ * A text that is no longer than the limit cannot reach it.
+ */
+function hasTooManyMarks(text: string): boolean {
+  if (text.length <= LIMITS.json_marks_max) return false;
+  let marks = 0;
+  for (let position = 0; position < text.length; position++) {
+    const character = text.charCodeAt(position);
+    if (character === 0x22) position = closingQuote(text, position);
+    else if (character === 0x2c || character === 0x5b || character === 0x7b) marks++;
+    if (marks > LIMITS.json_marks_max) return true;
+  }
+  return false;
 }
 
 /** No JSON text has the value `undefined`, so that is the answer for what is not JSON. */
@@ -105,13 +124,15 @@ function withoutStrings(text: string): string {
   return pieces.join("");
 }
 
-/** A quotation mark ends the string unless an odd number of backslashes stands before it. */
+/** Where the string ends that begins at `open`: what follows a backslash does not end it. Without an end, that of the text. */
 function closingQuote(text: string, open: number): number {
-  for (let quote = text.indexOf('"', open + 1); ; quote = text.indexOf('"', quote + 1)) {
-    let before = quote;
-    while (text.charCodeAt(before - 1) === 0x5c) before--;
-    if ((quote - before) % 2 === 0) return quote;
+  let position = open + 1;
+  for (; position < text.length; position++) {
+    const character = text.charCodeAt(position);
+    if (character === 0x22) break;
+    if (character === 0x5c) position++;
   }
+  return position;
 }
 
 function countColons(skeleton: string): number {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { LIMITS } from "../../../src/contract/limits.ts";
 import { OPERATIONS } from "../../../src/contract/operations.ts";
 import {
   type Answer,
@@ -42,6 +43,9 @@ describe("every answer of every operation is documented", () => {
       await ask("POST /entries", { body: { ...sealedEntry(), name: "n", meta: { a: [1, null] } } })
     ).body;
     await ask("POST /entries", { body: sealedEntry() });
+    const batch = { entries: [{ id: crypto.randomUUID(), ...sealedEntry() }, sealedEntry()] };
+    await ask("POST /entries/batch", { body: batch });
+    expect((await ask("POST /entries/batch", { body: batch })).status).toBe(409);
     const page = await ask("GET /entries?limit=1");
     await ask(`GET /entries?limit=1&cursor=${page.body.next_cursor}`);
     await ask(`GET /entries/${id}`);
@@ -81,7 +85,8 @@ describe("every answer of every operation is documented", () => {
       if (request === undefined) continue;
       const route = `${method} ${path.replace("{id}", somewhere)}`;
       expect((await ask(route, { raw: "{" })).status).toBe(400);
-      expect((await ask(route, { raw: " ".repeat(300_000) })).status).toBe(413);
+      const bytes_max = path === "/entries/batch" ? LIMITS.batch_body_bytes_max : LIMITS.body_bytes_max;
+      expect((await ask(route, { raw: " ".repeat(bytes_max + 1) })).status).toBe(413);
       expect((await ask(route, { raw: "{}", headers: { "content-type": "text/plain" } })).status).toBe(415);
       expect((await ask(route, { body: { surplus: 1 } })).status).toBe(422);
     }

@@ -77,6 +77,20 @@ for (const engine of ENGINES) {
       );
     });
 
+    test("comes back byte for byte when it came in a batch", async () => {
+      await fc.assert(
+        fc.asyncProperty(fc.array(entry, { minLength: 1, maxLength: 5 }), async (items) => {
+          const created = await send("POST /entries/batch", { entries: items });
+          expect(created.status).toBe(201);
+          for (const [index, item] of items.entries()) {
+            const read = await send(`GET /entries/${created.body.entries[index].id}`);
+            expect(read.text).toContain(stored(item));
+          }
+        }),
+        { numRuns: RUNS },
+      );
+    });
+
     test.each([
       ["the order of keys", '{"zeta":1,"alpha":2,"Alpha":3,"":4,"é":5,"alpha ":6}'],
       ["keys that differ only in Unicode form", '{"\u00e9":1,"e\u0301":2}'],

@@ -109,6 +109,7 @@ const ROUTES = [
   "POST /auth/logout",
   "PUT /auth/password",
   "POST /entries",
+  "POST /entries/batch",
   "PUT /entries/{id}",
   "DELETE /account",
 ];

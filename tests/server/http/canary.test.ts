@@ -39,6 +39,7 @@ const BODIES: Record<string, Record<string, unknown>> = {
     ...zeroKnowledgeKeys(),
   },
   "POST /entries": { id: ID, ...sealedEntry(), name: "name", meta: { a: "b" } },
+  "POST /entries/batch": { entries: [{ id: ID, ...sealedEntry(), name: "name", meta: { a: "b" } }] },
   [`PUT /entries/${ID}`]: { version: 2, ...sealedEntry(), name: "name", meta: { a: "b" } },
   "DELETE /account": { current_password: randomPassword() },
 };
@@ -167,15 +168,17 @@ function* spoil(body: Record<string, unknown>): Generator<unknown> {
   yield [CANARY];
   yield { ...body, [CANARY]: 1 };
   yield { [CANARY]: body };
+  const put = (field: string, value: unknown) =>
+    Array.isArray(body) ? body.with(Number(field), value) : { ...body, [field]: value };
   for (const field of Object.keys(body)) {
     const guises = [[CANARY], `${CANARY}\u0000`, `${CANARY} ${"x".repeat(2000)}`];
-    for (const guise of guises) yield { ...body, [field]: guise };
+    for (const guise of guises) yield put(field, guise);
     const value = body[field];
     // What stands in meta is the client's own affair, but it has a size.
-    if (field === "meta") yield { ...body, meta: { [CANARY]: CANARY.repeat(200) } };
+    if (field === "meta") yield put(field, { [CANARY]: CANARY.repeat(200) });
     else if (typeof value === "object" && value !== null)
-      for (const part of spoil(value as Record<string, unknown>)) yield { ...body, [field]: part };
-    else yield { ...body, [field]: { [CANARY]: CANARY } };
+      for (const part of spoil(value as Record<string, unknown>)) yield put(field, part);
+    else yield put(field, { [CANARY]: CANARY });
   }
 }
 

@@ -53,6 +53,11 @@ const ROWS: Record<string, Row> = {
     status: 204,
   },
   "POST /entries": { route: () => "POST /entries", body: () => sealedEntry(), status: 201 },
+  "POST /entries/batch": {
+    route: () => "POST /entries/batch",
+    body: () => ({ entries: [sealedEntry(), sealedEntry()] }),
+    status: 201,
+  },
   "GET /entries": { route: () => "GET /entries", status: 200 },
   "GET /entries/{id}": { route: ({ entry }) => `GET /entries/${entry.id}`, status: 200 },
   "GET /entries/{id} not modified": {

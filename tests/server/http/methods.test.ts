@@ -18,6 +18,8 @@ const ALLOWED: Record<string, string> = {
   "/auth/sessions": "DELETE, GET, HEAD, OPTIONS",
   [`/auth/sessions/${ID}`]: "DELETE, OPTIONS",
   "/entries": "GET, HEAD, OPTIONS, POST",
+  // As an address of an entry it knows the others as well, and they find that it is no UUID.
+  "/entries/batch": "DELETE, GET, HEAD, OPTIONS, POST, PUT",
   [`/entries/${ID}`]: "DELETE, GET, HEAD, OPTIONS, PUT",
   "/account": "DELETE, GET, HEAD, OPTIONS",
   "/audit": "GET, HEAD, OPTIONS",
