@@ -36,14 +36,14 @@ export type Credentials = { username: string; master_password: string };
 
 /**
  * Makes an account whose keys the server never sees, and pins it. An answer that was lost leaves open whether the name is ours: the
- * login that follows finds out. Throws `username-taken`, `registration-closed` and what a request throws.
+ * login that follows finds out. Gives the keys for that. Throws `username-taken`, `registration-closed` and what a request throws.
  */
 export async function register(
   transport: Transport,
   pins: PinBook,
   { username, master_password }: Credentials,
   kdf: Kdf = KDF_DEFAULT,
-): Promise<void> {
+): Promise<Derived> {
   const encryption_salt = makeSalt();
   const account_id = crypto.randomUUID();
   const keys = await deriveKeys({ username, master_password, encryption_salt, kdf });
@@ -69,7 +69,11 @@ export async function register(
     if (kept !== encryption_salt) throw error;
   }
   await pins.remember({ account_id, username, encryption_salt, kdf, protected_key });
+  return { encryption_salt, kdf, keys };
 }
+
+/** The keys of a master password, with what they were derived by: to derive them is dear, so it is done once. */
+export type Derived = KeyParameters & { keys: AccountKeys };
 
 function isTaken(code: string): boolean {
   return code === "username-taken" || code === "account-id-taken";
@@ -91,11 +95,15 @@ export async function logIn(
   transport: Transport,
   known: Pins | undefined,
   { username, master_password }: Credentials,
-  options: { salt_may_change: boolean; device_name?: string | undefined },
+  options: { salt_may_change: boolean; device_name?: string | undefined; derived?: Derived | undefined },
 ): Promise<LoggedIn> {
   const parameters = await askKeyParameters(transport, username);
   checkKeyParameters(known, parameters, options.salt_may_change);
-  const keys = await deriveKeys({ username, master_password, ...parameters });
+  const { derived } = options;
+  const keys =
+    derived !== undefined && isSameDerivation(derived, parameters)
+      ? derived.keys
+      : await deriveKeys({ username, master_password, ...parameters });
   const { device_name } = options;
   const auth_key = encodeBase64(keys.auth_key);
   const { value } = await transport

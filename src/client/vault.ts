@@ -2,20 +2,17 @@ import type { AuditEvent } from "../contract/audit.ts";
 import type { Kdf } from "../contract/auth.ts";
 import { LIMITS } from "../contract/limits.ts";
 import type { SessionInfo } from "../contract/sessions.ts";
-import { deriveStateKey, importVaultKey } from "../crypto/keys.ts";
-import { type Credentials, changePassword, logIn, type PasswordChange, register } from "./account.ts";
+import {
+  type Credentials,
+  changePassword,
+  type Derived,
+  logIn,
+  type PasswordChange,
+  register,
+} from "./account.ts";
 import { endSessions, listEvents, listSessions } from "./activity.ts";
 import { makeArchive } from "./archive.ts";
-import {
-  addEntry,
-  type EntryAccess,
-  getEntry,
-  pinSeen,
-  type Resolve,
-  readPins,
-  removeEntry,
-  updateEntry,
-} from "./changes.ts";
+import { addEntry, getEntry, pinSeen, type Resolve, readPins, removeEntry, updateEntry } from "./changes.ts";
 import type { EntryContent } from "./content.ts";
 import { openDeviceKey, sealDeviceKey } from "./device-key.ts";
 import type { Entry } from "./entries.ts";
@@ -23,9 +20,10 @@ import { failure } from "./errors.ts";
 import { findDuplicates, type ImportProgress, type ImportReport, importContents } from "./importing.ts";
 import { type Listing, readListing } from "./listing.ts";
 import type { EntryPatch } from "./merge.ts";
+import { type Open, openAccess } from "./opening.ts";
 import { openPinBook, type PinBook, withDeleted } from "./pins.ts";
 import { searchEntries } from "./search.ts";
-import { forgetTokens, logOut, openSession } from "./session.ts";
+import { forgetTokens, logOut } from "./session.ts";
 import type { Store } from "./store.ts";
 import { type Fetch, makeTransport, type Transport } from "./transport.ts";
 
@@ -47,9 +45,6 @@ export type UnlockOptions = Credentials & {
   /** Accepts that the salt is another than this device knows, because the master password was changed on another device. */
   password_changed?: boolean;
 };
-
-/** What is gone once the vault is locked. `seen`: the entries as they were last given, which a change is held against. */
-type Open = EntryAccess & { username: string; vault_key: Uint8Array; seen: Map<string, Entry> };
 
 /**
  * An account's vault, end-to-end encrypted: the master password, the keys and all that is in an entry stay in this process. The server is
@@ -80,19 +75,26 @@ export class Vault {
 
   /** Makes an account and opens its vault. There is no way to it without the master password: nobody can reset that. */
   async register(options: UnlockOptions & { kdf?: Kdf }): Promise<void> {
-    await register(this.#transport, this.#pins(options.username), options, options.kdf);
-    await this.unlock(options);
+    await this.#logIn(
+      options,
+      await register(this.#transport, this.#pins(options.username), options, options.kdf),
+    );
   }
 
   /** Logs in and opens the vault. Throws `password-wrong`, `login-locked`, `salt-changed`, `kdf-downgraded`, … */
   async unlock(options: UnlockOptions): Promise<void> {
+    await this.#logIn(options);
+  }
+
+  async #logIn(options: UnlockOptions, derived?: Derived): Promise<void> {
     const pins = this.#pins(options.username);
     const { account, vault_key, tokens } = await logIn(this.#transport, await pins.read(), options, {
       salt_may_change: options.password_changed ?? false,
       device_name: options.device_name,
+      derived,
     });
     await pins.remember(account);
-    const open = await this.#access(pins, account.username, account.account_id, vault_key);
+    const open = await openAccess(this.#transport, this.#store, pins, account, vault_key);
     const former = await open.session.begin(tokens);
     this.lock();
     this.#open = open;
@@ -110,7 +112,7 @@ export class Vault {
     if (known === undefined) throw failure("store-damaged");
     const { account_id } = known;
     const vault_key = await openDeviceKey(device, { server: this.#transport.base, account_id });
-    const open = await this.#access(pins, device.username, account_id, vault_key);
+    const open = await openAccess(this.#transport, this.#store, pins, known, vault_key);
     this.lock();
     this.#open = open;
   }
@@ -270,26 +272,6 @@ export class Vault {
   #opened(): Open {
     if (this.#open === undefined) throw failure("vault-locked");
     return this.#open;
-  }
-
-  async #access(pins: PinBook, username: string, account_id: string, bytes: Uint8Array): Promise<Open> {
-    const vault_key = await importVaultKey(bytes);
-    const session = openSession({
-      transport: this.#transport,
-      store: this.#store,
-      username,
-      account_id,
-      state_key: await deriveStateKey(vault_key),
-      now_ms: () => Date.now(),
-    });
-    return {
-      session,
-      pins,
-      keys: { vault_key, account_id },
-      username,
-      vault_key: bytes,
-      seen: new Map(),
-    };
   }
 }
 

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join, resolve } from "node:path";
-import { packageManager } from "../package.json";
-import { until } from "./bench/load.ts";
-import { temporaryDirectory } from "./support/server.ts";
+import { packageManager } from "../../package.json";
+import { until } from "../bench/load.ts";
+import { temporaryDirectory } from "../support/server.ts";
 
 /** The README promises commands: they are run as they stand there, against a server started as it says. */
-const ROOT = resolve(import.meta.dir, "..");
+const ROOT = resolve(import.meta.dir, "../..");
 const readme = await Bun.file(join(ROOT, "README.md")).text();
 const environment = { PATH: process.env.PATH ?? "", DATA_DIR: temporaryDirectory() };
 
