@@ -15,7 +15,7 @@ const ARROWS: Record<string, readonly string[]> = {
   contract: [],
   server: ["contract"],
   client: ["contract", "crypto"],
-  cli: ["client", "contract", "crypto"],
+  cli: ["client", "contract", "crypto", "production.ts"],
   web: ["client", "contract"],
   "main.ts": ["server", "cli", "web", "production.ts"],
   "production.ts": [],

@@ -77,7 +77,11 @@ export const ERRORS: Partial<Record<VaultErrorCode, readonly [exit: number, hint
   ],
   "entries-missing": [
     CLI_EXIT.hostile,
-    "if you deleted them on another device: blindvault list --accept-missing",
+    "if you deleted one on another device: blindvault list --accept-missing ID",
+  ],
+  "entry-resurrected": [
+    CLI_EXIT.hostile,
+    "if its operator restored it from a backup: blindvault status --accept-restore",
   ],
   "entry-rolled-back": [
     CLI_EXIT.hostile,

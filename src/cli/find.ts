@@ -65,7 +65,11 @@ function findNearest(entries: readonly Entry[], name: string): Entry {
   const by_id = entries.find(({ id }) => id === name.toLowerCase());
   if (by_id !== undefined) return by_id;
   const exact = entries.filter((entry) => isNamed(entry, name));
-  const found = exact.length > 0 ? exact : searchEntries(entries, name);
+  const part = name.toLowerCase();
+  const named =
+    exact.length > 0 ? exact : entries.filter(({ content }) => content.name.toLowerCase().includes(part));
+  // What has the words in its name is meant, and not what is nearly so written.
+  const found = named.length > 0 ? named : searchEntries(entries, name);
   if (found.length === 1 && found[0] !== undefined) return found[0];
   if (found.length === 0)
     throw commandFault(CLI_EXIT.not_found, "entry-not-found", `no entry is like "${oneLine(name)}"`);

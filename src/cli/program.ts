@@ -138,7 +138,7 @@ function addEntryCommands(add: Add): void {
     .option("--tag <tag>", "only those with this tag")
     .addOption(new Option("--type <type>", "only those of this type").choices(TYPES))
     .option("--reveal", "with --json: secrets too")
-    .option("--accept-missing", "accept that entries are gone that this device has seen")
+    .addOption(repeatable("--accept-missing <id>", "accept that an entry is gone that this device has seen"))
     .action(runs(async () => (await import("./commands/list.ts")).list));
   content(add("edit", "change an entry").argument("<name>", "its name, or its id"))
     .option("--name <name>", "call it otherwise")

@@ -7,7 +7,8 @@ import { CLI_EXIT, commandFault } from "./exit.ts";
 const PRIVATE_FILE = 0o600;
 const PRIVATE_DIRECTORY = 0o700;
 const OTHERS = 0o077;
-/** Longer than a request may take: whoever holds the lock may be asking the server. */
+const OTHERS_WRITE = 0o022;
+/** Whoever holds the lock may be asking the server for tokens; one that hangs is not waited for longer. */
 const LOCK_WAIT_MS = 60_000;
 const LOCK_POLL_MS = 20;
 /** How long SQLite itself waits where another process is just writing its commit to the disk. */
@@ -20,12 +21,30 @@ export type StateStore = Store & {
   close(): void;
 };
 
+/** The record of the device has a file of its own: a command that waits for a server with the other's lock must not keep `lock` waiting. */
+const DEVICE_KEY = "device";
+
 /**
- * The state in one SQLite file that its owner alone can read: what a commit has said to be written survives a crash, and of two
- * commands at once each sees the other's work whole. A change holds the file's write lock for as long as it takes.
+ * The state in SQLite files that their owner alone can read: what a commit has said to be written survives a crash, and of two
+ * commands at once each sees the other's work whole. A change holds its file's write lock for as long as it takes.
  */
 export function openStore(home: string): StateStore {
-  const path = join(home, "state.sqlite");
+  const device = openFile(home, "device.sqlite");
+  const shared = openFile(home, "state.sqlite");
+  const of = (key: string) => (key === DEVICE_KEY ? device : shared);
+  return {
+    read: (key) => of(key).read(key),
+    update: (key, change) => of(key).update(key, change),
+    write: (key, value) => of(key).write(key, value),
+    close() {
+      device.close();
+      shared.close();
+    },
+  };
+}
+
+function openFile(home: string, name: string): StateStore {
+  const path = join(home, name);
   const { db, select, replace, remove } = orFault(path, () => openDatabase(home, path));
   // One connection is one transaction at a time.
   let queue: Promise<unknown> = Promise.resolve();
@@ -62,6 +81,7 @@ function openDatabase(home: string, path: string) {
   const umask = process.umask(OTHERS);
   try {
     mkdirSync(home, { recursive: true, mode: PRIVATE_DIRECTORY });
+    assertOurs(home);
     // SQLite gives its journal the permissions of the file it belongs to.
     const db = new Database(path, { create: true, readwrite: true });
     if ((statSync(path).mode & OTHERS) !== 0) chmodSync(path, PRIVATE_FILE);
@@ -83,6 +103,16 @@ function openDatabase(home: string, path: string) {
     // Commands that this process starts make files of their own.
     process.umask(umask);
   }
+}
+
+/** Who may write the directory may put another state in the place of ours: another server, an authority, no pins. */
+function assertOurs(home: string): void {
+  const { uid, mode } = statSync(home);
+  const owner = process.geteuid?.();
+  // Windows has neither: there the profile is the user's own.
+  if (owner === undefined || (uid === owner && (mode & OTHERS_WRITE) === 0)) return;
+  const message = `the directory ${home} belongs to somebody else, or others may write it: chmod 700 it, or choose another with BLINDVAULT_HOME`;
+  throw commandFault(CLI_EXIT.cannot_write, "state-not-ours", message);
 }
 
 /** A file that was cut off reads as an empty one, which would be forgetting in silence. */
@@ -124,6 +154,7 @@ function orFault<Value>(path: string, work: () => Value): Value {
 }
 
 function faultOf(error: unknown, path: string): Error {
+  if (error instanceof Error && "exit_code" in error) return error;
   if (/^SQLITE_(NOTADB|CORRUPT|ERROR|MISMATCH)/.test(codeOf(error))) {
     const message = `the state in ${path} is damaged: move it away and log in again`;
     return commandFault(CLI_EXIT.data, "state-damaged", message);

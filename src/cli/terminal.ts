@@ -50,8 +50,8 @@ export function makeTerminal(options: OutputOptions, color: boolean): Terminal {
   };
 }
 
-/** Controls but tab and line feed, and what turns the direction of writing round. */
-const OBEYED = /[^\P{Cc}\t\n]|[\u202a-\u202e\u2066-\u2069]/gu;
+/** Controls but tab and line feed, what turns the direction of writing round, and Unicode's own line ends. */
+const OBEYED = /[^\P{Cc}\t\n]|[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
 
 /** Text without what a terminal obeys: escape sequences in a name or a server's answer could rewrite what a person reads. */
 export function printable(text: string): string {

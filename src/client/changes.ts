@@ -95,6 +95,8 @@ export async function updateEntry(
     const stored = await putEntry(access, base, ours);
     if (stored !== undefined) return stored;
     const theirs = await getEntry(access, base.id);
+    // Refused for a version that has moved, and it has not: the change may yet be made when nobody looks.
+    if (theirs.version <= base.version) throw hostile("response-invalid", { ids: [base.id] });
     ours = await merge(base.content, ours, theirs, resolve);
     base = theirs;
   }

@@ -41,10 +41,10 @@ export function problemOf(status: number, headers: Headers, text: string): Vault
       ? failure("server-unreachable", wait)
       : hostile("response-invalid");
   }
-  const { code, detail, request_id, errors } = problem.data;
-  const message = detail !== undefined && isPrintable(detail) ? detail : PROBLEMS[code].title;
+  const { code, request_id, errors } = problem.data;
   const faults = errors?.filter(({ path, reason }) => isPrintable(path) && isPrintable(reason));
-  return new VaultError(code, message, {
+  // Our words for the code, and not the server's: in a terminal its sentence would pass for the program's own.
+  return new VaultError(code, PROBLEMS[code].title, {
     ...(isPrintable(request_id) && { request_id }),
     ...(faults !== undefined && { errors: faults }),
     ...wait,

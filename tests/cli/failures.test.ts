@@ -230,7 +230,10 @@ describe.concurrent("what changed elsewhere", () => {
     expect(warned.stderr).toContain(entry.id);
     expect(warned.stderr).toContain("blindvault list --accept-missing");
     expect((await device.run(["status"])).code).toBe(76);
-    const accepted = await device.run(["list", "--accept-missing"]);
+    // Only what was named: another that the server withholds at that moment nobody has agreed to.
+    const other = await device.run(["list", "--accept-missing", crypto.randomUUID()]);
+    expect(other).toMatchObject({ code: 2, stdout: "" });
+    const accepted = await device.run(["list", "--accept-missing", entry.id]);
     expect(accepted).toMatchObject({ code: 0, stdout: "stays\n" });
     expect(await device.run(["list"])).toEqual({ code: 0, stdout: "stays\n", stderr: "" });
     expect((await device.run(["status"])).code).toBe(0);

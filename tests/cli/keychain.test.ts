@@ -217,7 +217,7 @@ const SECRETS = "org.freedesktop.secrets";
 const LOGIN = "/org/freedesktop/secrets/collection/login";
 
 function readState(device: Device): string {
-  const db = new Database(join(device.home, "state.sqlite"), { readonly: true });
+  const db = new Database(join(device.home, "device.sqlite"), { readonly: true });
   const rows = db.query("select key, value from state").all();
   db.close();
   return (rows as { value: string }[]).map(({ value }) => value).join("\n");

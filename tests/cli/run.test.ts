@@ -38,6 +38,12 @@ describe("run", () => {
     expect(told).toEqual({ code: 0, stdout: "a^Ib$\n", stderr: "" });
   });
 
+  test("leaves NODE_ENV to the command as it was given, and sets none", async () => {
+    const show = ["run", "--", "sh", "-c", 'echo "[$NODE_ENV]"'];
+    expect((await device.run(show)).stdout).toBe("[]\n");
+    expect((await device.run(show, { env: { NODE_ENV: "test" } })).stdout).toBe("[test]\n");
+  });
+
   test("does not hand on the key to the whole vault", async () => {
     const { stdout } = await device.run(["run", "--env", "P=db/prod/password", "--", "env"]);
     expect(stdout).toContain(`P=${password}`);

@@ -188,9 +188,19 @@ describe("commands at the same time", () => {
     for (const each of told) expect(each).toEqual({ code: 4, stdout: "logged out\n", stderr: "" });
   });
 
+  test("lock, while another waits for a server with the state in its hands", async () => {
+    await withDevice(async (device) => {
+      using db = new Database(fileOf(device));
+      db.run("begin immediate");
+      expect(await device.run(["lock"])).toMatchObject({ code: 0 });
+      expect((await device.run(["get", "anything"])).code).toBe(5);
+      db.run("rollback");
+    });
+  });
+
   test("wait for one that holds the state, and say so when it takes too long", async () => {
     await withDevice(async (device) => {
-      const db = new Database(fileOf(device));
+      const db = new Database(fileOf(device, "device"));
       db.run("begin immediate");
       const waiting = device.run(["lock"]);
       expect(await Promise.race([waiting, Bun.sleep(400)])).toBeUndefined();
@@ -242,8 +252,9 @@ function filesOf({ home }: Device): string[] {
   return readdirSync(home).map((file) => join(home, file));
 }
 
-function fileOf({ home }: Device): string {
-  return join(home, "state.sqlite");
+/** The device's record has a file of its own. */
+function fileOf({ home }: Device, key?: string): string {
+  return join(home, key === "device" ? "device.sqlite" : "state.sqlite");
 }
 
 function keysOf(device: Device): string[] {
@@ -259,7 +270,7 @@ function pinsKey(device: Device): string {
 }
 
 function rowOf(device: Device, key: string): string {
-  using db = new Database(fileOf(device), { readonly: true });
+  using db = new Database(fileOf(device, key), { readonly: true });
   return db.query<{ value: string }, [string]>("select value from state where key = ?").get(key)
     ?.value as string;
 }
@@ -269,6 +280,6 @@ function deviceRow(device: Device): Record<string, unknown> {
 }
 
 function setRow(device: Device, key: string, value: string): void {
-  using db = new Database(fileOf(device));
+  using db = new Database(fileOf(device, key));
   db.query("update state set value = ? where key = ?").run(value, key);
 }

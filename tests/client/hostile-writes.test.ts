@@ -1,6 +1,5 @@
 import { describe, expect, test } from "bun:test";
 import type { VaultErrorCode } from "../../src/client/index.ts";
-import { LIMITS } from "../../src/contract/limits.ts";
 import { randomBase64, randomHex } from "../support/client.ts";
 import { type Attack, changing, on, problem, under } from "../support/hostile-server.ts";
 import { codeOf, randomLogin, unlockDevice } from "../support/vault.ts";
@@ -158,13 +157,15 @@ describe("a server that acknowledges what it does not keep", () => {
 });
 
 describe("a server that stores nothing and says why", () => {
-  test("that the entry has moved, for ever: the client gives up", async () => {
+  test("that the entry has moved, which it has not: the client hands out no second ciphertext", async () => {
     const writer = await makeWriter();
     const attack = on("PUT /entries/:id", () => problem(412, "entry-conflict"));
     const update = () => writer.vault.update(writer.id, { notes: randomHex(8) });
-    const requests = 2 * LIMITS.client_merges_max;
-    const seen = await expectRefused(writer, writer, attack, update, { code: "merge-conflict", requests });
-    expect(seen.filter(({ method }) => method === "PUT").length).toBe(LIMITS.client_merges_max);
+    const seen = await expectRefused(writer, writer, attack, update, {
+      code: "response-invalid",
+      requests: 2,
+    });
+    expect(seen.filter(({ method }) => method === "PUT").length).toBe(1);
   });
 
   test("that the entry has moved, where it is to be deleted: it is asked once, and the entry stays", async () => {

@@ -2,14 +2,16 @@ import { type Entry, searchEntries, type Vault } from "../../client/index.ts";
 import { openVault } from "../account.ts";
 import { assertArchivePassword, readArchive } from "../archive.ts";
 import type { Context } from "../command.ts";
+import { CLI_EXIT, commandFault } from "../exit.ts";
 import { readEntries } from "../find.ts";
 import { printTable } from "../table.ts";
+import { oneLine } from "../terminal.ts";
 
 export type ListOptions = {
   tag?: string;
   type?: string;
   reveal?: boolean;
-  acceptMissing?: boolean;
+  acceptMissing?: string[];
   archive?: string;
   passwordStdin?: boolean;
   passwordFd?: string;
@@ -40,16 +42,21 @@ export async function list(
 
 async function fromVault(context: Context, { acceptMissing }: ListOptions): Promise<Entry[]> {
   const vault = await openVault(context);
-  if (acceptMissing) await acceptAllMissing(context, vault);
+  if (acceptMissing !== undefined) await acceptThese(context, vault, acceptMissing);
   return readEntries(context.terminal, vault);
 }
 
-async function acceptAllMissing({ terminal }: Context, vault: Vault): Promise<void> {
+/** Those that were named, and no others: what the server withholds at this moment nobody has agreed to. */
+async function acceptThese({ terminal }: Context, vault: Vault, named: readonly string[]): Promise<void> {
   const { problems } = await vault.scan();
-  const ids = problems
+  const missing = problems
     .filter(({ code }) => code === "entries-missing")
     .flatMap(({ details }) => details.ids ?? []);
-  if (ids.length === 0) return;
+  const ids = named.map((id) => id.toLowerCase());
+  const other = ids.find((id) => !missing.includes(id));
+  if (other !== undefined) {
+    throw commandFault(CLI_EXIT.not_found, "entry-not-missing", `no entry ${oneLine(other)} is missing`);
+  }
   await vault.acceptMissing(ids);
   terminal.say(`Taken as deleted elsewhere: ${ids.join(", ")}`);
 }

@@ -1,5 +1,6 @@
 import { constants } from "node:os";
 import type { Entry } from "../../client/index.ts";
+import { NODE_ENV_GIVEN } from "../../production.ts";
 import { openVault } from "../account.ts";
 import type { Context } from "../command.ts";
 import { CLI_EXIT, commandFault } from "../exit.ts";
@@ -21,9 +22,10 @@ export async function run(
   const secrets = Object.fromEntries(
     wanted.map((each) => [each.variable, secretOf(context.terminal, entries, each)]),
   );
-  // The command is to have these secrets, and not the key to all of them.
-  const { BLINDVAULT_SESSION: _, ...inherited } = process.env;
-  return runChild(command, { ...inherited, ...secrets });
+  // The command is to have these secrets, and not the key to all of them. What we set for our libraries is not for its.
+  const { BLINDVAULT_SESSION: _, NODE_ENV: __, ...inherited } = process.env;
+  const given = NODE_ENV_GIVEN === undefined ? {} : { NODE_ENV: NODE_ENV_GIVEN };
+  return runChild(command, { ...inherited, ...given, ...secrets });
 }
 
 type Wanted = { variable: string; name: string; field: string };
