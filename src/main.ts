@@ -3,7 +3,7 @@ import { Command, CommanderError, Option } from "commander";
 import { version } from "../package.json";
 import { CLI_EXIT_TEXT } from "./cli/exit.ts";
 import { addClientCommands } from "./cli/program.ts";
-import { EXIT, isOperatorFault } from "./server/exit.ts";
+import { EXIT, isOperatorFault } from "./exit.ts";
 
 const EXIT_CODES = `
 Exit codes of the server's commands: 0 done · 1 failed · 64 unknown command or flag ·

@@ -13,11 +13,12 @@ const files = [...new Glob("**/*.ts").scanSync(SOURCE)].sort();
 const ARROWS: Record<string, readonly string[]> = {
   crypto: [],
   contract: [],
-  server: ["contract"],
+  server: ["contract", "exit.ts"],
   client: ["contract", "crypto"],
-  cli: ["client", "contract", "crypto", "production.ts"],
+  cli: ["client", "contract", "crypto", "production.ts", "exit.ts"],
   web: ["client", "contract"],
-  "main.ts": ["server", "cli", "web", "production.ts"],
+  "main.ts": ["server", "cli", "web", "production.ts", "exit.ts"],
+  "exit.ts": [],
   "production.ts": [],
 };
 

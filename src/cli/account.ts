@@ -55,13 +55,8 @@ export async function knownDevice(context: Context): Promise<Device> {
 /** The open vault of this device; where it is locked and there is somebody to ask, the master password opens it. */
 export async function openVault(context: Context): Promise<Vault> {
   const device = await knownDevice(context);
-  const vault = makeVault(context, device);
-  const session_key =
-    device.sealed_key === undefined ? undefined : await findSessionKey(device, context.settings);
-  if (device.sealed_key !== undefined && session_key !== undefined) {
-    await vault.resume({ username: device.username, sealed_key: device.sealed_key, session_key });
-    return vault;
-  }
+  const resumed = await resumeVault(context, device);
+  if (resumed !== undefined) return resumed;
   if (!context.terminal.interactive) throw commandFault(CLI_EXIT.locked, "vault-locked", LOCKED);
   context.terminal.say(`The vault of ${device.username} is locked.`);
   const master_password = await readSecret(
@@ -69,10 +64,21 @@ export async function openVault(context: Context): Promise<Vault> {
     {},
     { message: "Master password", name: "password" },
   );
+  const vault = makeVault(context, device);
   await vault.unlock({ username: device.username, master_password, device_name: deviceName() });
   // Without a keychain for this command only: no command can put a variable into the shell that called it.
   const kept = await keepInKeychain(context.store(), vault, targetOf(device));
   if (!kept) context.terminal.say('To keep it open in this shell: eval "$(blindvault unlock)"');
+  return vault;
+}
+
+/** The vault as its key on this device opens it, without asking anybody; undefined where it is locked. */
+export async function resumeVault(context: Context, device: Device): Promise<Vault | undefined> {
+  const { username, sealed_key } = device;
+  const session_key = sealed_key === undefined ? undefined : await findSessionKey(device, context.settings);
+  if (sealed_key === undefined || session_key === undefined) return undefined;
+  const vault = makeVault(context, device);
+  await vault.resume({ username, sealed_key, session_key });
   return vault;
 }
 

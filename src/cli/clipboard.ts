@@ -1,5 +1,6 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { dirname } from "node:path";
+import { childEnvironment } from "./children.ts";
 import { CLI_EXIT, commandFault } from "./exit.ts";
 
 /** How long a secret stays in the clipboard. */
@@ -121,9 +122,9 @@ async function setClipboard({ copy }: Tool, text: string): Promise<void> {
   throw commandFault(CLI_EXIT.unavailable, "clipboard-failed", `${copy[0]} cannot reach the clipboard`);
 }
 
-/** Without the key to the vault: these processes live on. pbcopy takes what it is given for UTF-8 only when it is told so. */
+/** pbcopy takes what it is given for UTF-8 only when it is told so. */
 function environment(): Record<string, string | undefined> {
-  const { BLINDVAULT_SESSION: _, ...inherited } = process.env;
+  const inherited = childEnvironment();
   return process.platform === "darwin" ? { ...inherited, LC_CTYPE: "UTF-8" } : inherited;
 }
 

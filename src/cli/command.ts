@@ -1,6 +1,6 @@
 import { VaultError } from "../client/index.ts";
 import { writeAll } from "./descriptors.ts";
-import { CLI_EXIT, ERRORS } from "./exit.ts";
+import { CLI_EXIT, ERRORS, isCommandFault } from "./exit.ts";
 import { readSettings, type Settings } from "./settings.ts";
 import { openStore, type StateStore } from "./store.ts";
 import { makeTerminal, type OutputOptions, printable, type Terminal, toJson } from "./terminal.ts";
@@ -22,7 +22,7 @@ export async function runCommand(
   work: (context: Context) => Promise<number | undefined>,
 ): Promise<number> {
   const settings = readSettings(process.env, process.platform);
-  const terminal = makeTerminal(options, settings.color);
+  const terminal = makeTerminal(options);
   let store: StateStore | undefined;
   const context: Context = {
     terminal,
@@ -56,7 +56,7 @@ type Told = {
 /** Undefined for what nobody foresaw: that is a mistake of ours and is told as one. */
 function explain(error: unknown): Told | undefined {
   if (error instanceof VaultError) {
-    const [exit_code, hint] = ERRORS[error.code] ?? [error.hostile ? CLI_EXIT.hostile : CLI_EXIT.failed];
+    const [exit_code, hint] = ERRORS[error.code] ?? [error.hostile ? CLI_EXIT.hostile : CLI_EXIT.failure];
     const { ids, fields, retry_after_s } = error.details;
     const more = [
       ...(fields === undefined ? [] : [fields.join(", ")]),
@@ -70,10 +70,9 @@ function explain(error: unknown): Told | undefined {
       ...(retry_after_s !== undefined && { retry_after_s }),
     };
   }
-  if (error instanceof Error && "exit_code" in error && "code" in error) {
-    return { exit_code: Number(error.exit_code), code: String(error.code), message: error.message };
-  }
-  return undefined;
+  if (!isCommandFault(error)) return undefined;
+  const { exit_code, code, message } = error;
+  return { exit_code, code, message };
 }
 
 function inWords(duration_s: number): string {

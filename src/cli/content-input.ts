@@ -2,11 +2,11 @@ import type { CustomField, EntryContent, EntryType } from "../client/index.ts";
 import { makePassword } from "../crypto/passwords.ts";
 import { readAll } from "./descriptors.ts";
 import { CLI_EXIT, commandFault } from "./exit.ts";
-import { readSecret } from "./secret-input.ts";
+import { givesPassword, type PasswordOptions, passwordSource, readSecret } from "./secret-input.ts";
 import { oneLine, type Terminal } from "./terminal.ts";
 
 /** The flags by which `add` and `edit` are told what an entry holds. None of them takes a secret. */
-export type ContentOptions = {
+export type ContentOptions = PasswordOptions & {
   type?: EntryType;
   username?: string;
   uri?: string[];
@@ -17,8 +17,6 @@ export type ContentOptions = {
   favorite?: boolean;
   generate?: boolean;
   passwordPrompt?: boolean;
-  passwordStdin?: boolean;
-  passwordFd?: string;
   totpPrompt?: boolean;
   totpStdin?: boolean;
   totpFd?: string;
@@ -48,13 +46,13 @@ export async function contentFromOptions(
 }
 
 async function passwordFrom(terminal: Terminal, options: ContentOptions): Promise<string | undefined> {
-  const source = { stdin: options.passwordStdin, fd: options.passwordFd };
+  const source = passwordSource(options);
   const sources = [options.generate, options.passwordPrompt, source.stdin, source.fd !== undefined];
   if (sources.filter(Boolean).length > 1) {
     throw commandFault(CLI_EXIT.usage, "password-twice", "the password can come from one place only");
   }
   if (options.generate) return makePassword({ ...GENERATED, classes: [...GENERATED.classes] });
-  const asked = options.passwordPrompt || source.stdin || source.fd !== undefined;
+  const asked = options.passwordPrompt || givesPassword(options);
   return asked ? readSecret(terminal, source, { message: "Password", name: "password" }) : undefined;
 }
 

@@ -11,7 +11,7 @@ const PAUSE_MS = 5;
 export function writeAll(fd: number, data: string | Uint8Array): boolean {
   const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
   for (let offset = 0; offset < bytes.length; ) {
-    const written = retrying(CLI_EXIT.cannot_write, () => writeSync(fd, bytes, offset));
+    const written = retrying(CLI_EXIT.cannot_create, () => writeSync(fd, bytes, offset));
     if (written === "gone") return false;
     offset += written;
   }

@@ -1,27 +1,22 @@
 import type { VaultErrorCode } from "../client/errors.ts";
+import { EXIT, isOperatorFault, type OperatorFault, operatorFault } from "../exit.ts";
 
-/** Exit codes of the client's commands: a script can tell what went wrong without reading a sentence. */
+/** Exit codes of the client's commands, those of the binary and its own: a script can tell what went wrong without reading a sentence. */
 export const CLI_EXIT = {
-  ok: 0,
-  failed: 1,
+  ...EXIT,
   not_found: 2,
   ambiguous: 3,
   signed_out: 4,
   locked: 5,
   certificate: 6,
   conflict: 7,
-  cancelled: 130,
-  usage: 64,
-  data: 65,
   no_input: 66,
-  unavailable: 69,
-  cannot_write: 73,
-  later: 75,
   hostile: 76,
   password: 77,
   /** As shells have it, for a command that cannot be started, and for one that there is not. */
   not_executable: 126,
   command_missing: 127,
+  cancelled: 130,
 } as const;
 
 export const CLI_EXIT_TEXT = `
@@ -33,14 +28,18 @@ password · 130 cancelled. "run" ends as its command does, with 126 when that ca
 and with 127 when there is none.`;
 
 /** A fault that a person can mend: one sentence, and the exit code for a script. */
-export type CommandFault = Error & { exit_code: number; code: string };
+export type CommandFault = OperatorFault & { code: string };
 
 /** Makes the error that ends a command. `code` is what `--json` tells. */
 export function commandFault(exit_code: number, code: string, message: string): CommandFault {
-  return Object.assign(new Error(message), { exit_code, code });
+  return Object.assign(operatorFault(exit_code, message), { code });
 }
 
-/** The exit code and what to do, by the client's error; `failed` and nothing where neither is named. */
+export function isCommandFault(error: unknown): error is CommandFault {
+  return isOperatorFault(error) && "code" in error;
+}
+
+/** The exit code and what to do, by the client's error; `failure` and nothing where neither is named. */
 export const ERRORS: Partial<Record<VaultErrorCode, readonly [exit: number, hint?: string]>> = {
   "url-invalid": [CLI_EXIT.usage, "give it as https://host"],
   "url-insecure": [CLI_EXIT.usage, "use https, or --insecure-http where nobody can listen"],
@@ -53,11 +52,11 @@ export const ERRORS: Partial<Record<VaultErrorCode, readonly [exit: number, hint
   "password-invalid": [CLI_EXIT.usage],
   "archive-password-wrong": [CLI_EXIT.password],
   "credentials-invalid": [CLI_EXIT.password],
-  "login-locked": [CLI_EXIT.later],
-  "rate-limited": [CLI_EXIT.later],
-  "hashing-busy": [CLI_EXIT.later],
-  "batch-busy": [CLI_EXIT.later],
-  "audit-unavailable": [CLI_EXIT.later],
+  "login-locked": [CLI_EXIT.temporary],
+  "rate-limited": [CLI_EXIT.temporary],
+  "hashing-busy": [CLI_EXIT.temporary],
+  "batch-busy": [CLI_EXIT.temporary],
+  "audit-unavailable": [CLI_EXIT.temporary],
   "signed-out": [CLI_EXIT.signed_out, "blindvault login"],
   "vault-locked": [CLI_EXIT.locked, "blindvault unlock"],
   "session-key-wrong": [CLI_EXIT.locked, "blindvault unlock"],

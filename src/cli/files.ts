@@ -59,7 +59,7 @@ export function assertPlace(path: string, replace: boolean): void {
   }
   // As root, a rename would take the place of /dev/null too.
   if (!present.isFile()) {
-    throw commandFault(CLI_EXIT.cannot_write, "file-special", `${path} is there, and is no regular file`);
+    throw commandFault(CLI_EXIT.cannot_create, "file-special", `${path} is there, and is no regular file`);
   }
   if (!replace) throw fileThere(path);
 }
@@ -98,11 +98,11 @@ function isThere(error: unknown): boolean {
 
 function fileThere(path: string): Error {
   const message = `${path} is there already (--force replaces it)`;
-  return commandFault(CLI_EXIT.cannot_write, "file-exists", message);
+  return commandFault(CLI_EXIT.cannot_create, "file-exists", message);
 }
 
 function fileUnwritable(path: string): Error {
-  return commandFault(CLI_EXIT.cannot_write, "file-unwritable", `${path} cannot be written`);
+  return commandFault(CLI_EXIT.cannot_create, "file-unwritable", `${path} cannot be written`);
 }
 
 function writeThrough(path: string, bytes: Uint8Array): void {

@@ -7,15 +7,13 @@ import { type DetectedFormat, detectFormat } from "./import/detect.ts";
 import { IMPORT_LIMITS } from "./import/limits.ts";
 import { readImport } from "./import/read.ts";
 import type { Imported } from "./import/result.ts";
-import { readSecret } from "./secret-input.ts";
+import { givesPassword, type PasswordOptions, passwordSource, readSecret } from "./secret-input.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** How a person says what a file is and what opens it. */
-export type Source = {
+export type Source = PasswordOptions & {
   format?: DetectedFormat;
   keyFile?: string;
-  passwordStdin?: boolean;
-  passwordFd?: string;
 };
 
 export type ImportFile = { name: string; bytes: Uint8Array; format: DetectedFormat };
@@ -40,12 +38,11 @@ export function openFile(path: string, source: Source): ImportFile {
 const PASSWORDS = ["keepass-kdbx", "blindvault-archive"];
 
 /** Whoever gives what no file of this format is opened with expects something that does not happen. */
-function assertUsed(format: DetectedFormat, { keyFile, passwordStdin, passwordFd }: Source): void {
-  const password = passwordStdin || passwordFd !== undefined;
-  if (keyFile !== undefined && format !== "keepass-kdbx") {
+function assertUsed(format: DetectedFormat, source: Source): void {
+  if (source.keyFile !== undefined && format !== "keepass-kdbx") {
     throw commandFault(CLI_EXIT.usage, "key-file-unused", `${format} takes no --key-file`);
   }
-  if (password && !PASSWORDS.includes(format)) {
+  if (givesPassword(source) && !PASSWORDS.includes(format)) {
     throw commandFault(CLI_EXIT.usage, "password-unused", `${format} has no password`);
   }
 }
@@ -63,15 +60,13 @@ export async function readContents(terminal: Terminal, file: ImportFile, source:
 }
 
 async function askPassword(terminal: Terminal, source: Source, message: string): Promise<string> {
-  const { passwordStdin: stdin, passwordFd: fd } = source;
-  return readSecret(terminal, { stdin, fd }, { message, name: "password" });
+  return readSecret(terminal, passwordSource(source), { message, name: "password" });
 }
 
 /** A KeePass file may open with its key file alone: undefined is no password, which is not the empty one. */
 async function passphraseOf(terminal: Terminal, source: Source, name: string): Promise<string | undefined> {
   if (source.keyFile === undefined) return askPassword(terminal, source, `Password of ${name}`);
-  const given = source.passwordStdin || source.passwordFd !== undefined;
-  if (!given && !terminal.interactive) return undefined;
+  if (!givesPassword(source) && !terminal.interactive) return undefined;
   return (await askPassword(terminal, source, `Password of ${name} (empty: none)`)) || undefined;
 }
 

@@ -1,3 +1,5 @@
+import { childEnvironment } from "./children.ts";
+
 /** The operating system's keychain, by `Bun.secrets`: Keychain Services, the Secret Service, or the Credential Manager. */
 const SERVICE = "blindvault";
 
@@ -59,6 +61,7 @@ export async function opensWithoutAsking(): Promise<boolean> {
   if (process.platform !== "linux") return process.platform === "win32";
   if (Bun.which("busctl") === null) return false;
   const asking = Bun.spawn(["busctl", "--user", "get-property", ...LOCKED_PROPERTY], {
+    env: childEnvironment(),
     stdin: "ignore",
     stdout: "pipe",
     stderr: "ignore",

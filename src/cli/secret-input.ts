@@ -6,6 +6,19 @@ import type { Terminal } from "./terminal.ts";
 /** Where a secret comes from: never from an argument, which every process of the machine can read. */
 export type SecretSource = { stdin?: boolean | undefined; fd?: string | undefined };
 
+/** The flags --password-stdin and --password-fd, as a command finds them. */
+export type PasswordOptions = { passwordStdin?: boolean; passwordFd?: string };
+
+/** Where those flags say that a password comes from. */
+export function passwordSource({ passwordStdin, passwordFd }: PasswordOptions): SecretSource {
+  return { stdin: passwordStdin, fd: passwordFd };
+}
+
+/** Whether they say anything. */
+export function givesPassword({ passwordStdin, passwordFd }: PasswordOptions): boolean {
+  return passwordStdin === true || passwordFd !== undefined;
+}
+
 const SECRET_BYTES_MAX = 64 * 1024;
 
 /** A secret that is there already. `name` is that of the flags: --name-stdin, --name-fd. */

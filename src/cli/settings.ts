@@ -8,18 +8,16 @@ export type Settings = {
   /** The key that opens this device's vault key, where no keychain holds it: base64 of 32 bytes. */
   session: string | undefined;
   server: string | undefined;
-  color: boolean;
 };
 
 type Environment = Record<string, string | undefined>;
 
-/** Reads BLINDVAULT_HOME, BLINDVAULT_SERVER, BLINDVAULT_SESSION and NO_COLOR (no-color.org). */
+/** Reads BLINDVAULT_HOME, BLINDVAULT_SERVER and BLINDVAULT_SESSION. NO_COLOR (no-color.org) is the prompts' own matter. */
 export function readSettings(environment: Environment, platform: NodeJS.Platform): Settings {
   return {
     home: given(environment.BLINDVAULT_HOME) ?? defaultHome(environment, platform),
     session: given(environment.BLINDVAULT_SESSION),
     server: given(environment.BLINDVAULT_SERVER),
-    color: given(environment.NO_COLOR) === undefined,
   };
 }
 

@@ -2,7 +2,7 @@ import { Database } from "bun:sqlite";
 import { chmodSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Store } from "../client/index.ts";
-import { CLI_EXIT, commandFault } from "./exit.ts";
+import { CLI_EXIT, commandFault, isCommandFault } from "./exit.ts";
 
 const PRIVATE_FILE = 0o600;
 const PRIVATE_DIRECTORY = 0o700;
@@ -112,7 +112,7 @@ function assertOurs(home: string): void {
   // Windows has neither: there the profile is the user's own.
   if (owner === undefined || (uid === owner && (mode & OTHERS_WRITE) === 0)) return;
   const message = `the directory ${home} belongs to somebody else, or others may write it: chmod 700 it, or choose another with BLINDVAULT_HOME`;
-  throw commandFault(CLI_EXIT.cannot_write, "state-not-ours", message);
+  throw commandFault(CLI_EXIT.cannot_create, "state-not-ours", message);
 }
 
 /** A file that was cut off reads as an empty one, which would be forgetting in silence. */
@@ -126,7 +126,7 @@ async function begin(db: Database, path: string): Promise<void> {
   const deadline_ms = performance.now() + LOCK_WAIT_MS;
   while (!attemptBegin(db, path)) {
     if (performance.now() > deadline_ms) {
-      throw commandFault(CLI_EXIT.later, "state-busy", "another blindvault command holds the state");
+      throw commandFault(CLI_EXIT.temporary, "state-busy", "another blindvault command holds the state");
     }
     await Bun.sleep(LOCK_POLL_MS);
   }
@@ -154,12 +154,12 @@ function orFault<Value>(path: string, work: () => Value): Value {
 }
 
 function faultOf(error: unknown, path: string): Error {
-  if (error instanceof Error && "exit_code" in error) return error;
+  if (isCommandFault(error)) return error;
   if (/^SQLITE_(NOTADB|CORRUPT|ERROR|MISMATCH)/.test(codeOf(error))) {
     const message = `the state in ${path} is damaged: move it away and log in again`;
     return commandFault(CLI_EXIT.data, "state-damaged", message);
   }
-  return commandFault(CLI_EXIT.cannot_write, "state-unusable", `the state in ${path} cannot be written`);
+  return commandFault(CLI_EXIT.cannot_create, "state-unusable", `the state in ${path} cannot be written`);
 }
 
 function codeOf(error: unknown): string {

@@ -8,7 +8,6 @@ import { CLI_EXIT, commandFault } from "./exit.ts";
 export type Terminal = {
   json: boolean;
   quiet: boolean;
-  color: boolean;
   /** Whether there is somebody to ask. */
   interactive: boolean;
   /** Tells a person something, on one line; not with --quiet, and not with --json, where there is none. */
@@ -27,7 +26,7 @@ export type Terminal = {
 
 export type OutputOptions = { json?: boolean; quiet?: boolean };
 
-export function makeTerminal(options: OutputOptions, color: boolean): Terminal {
+export function makeTerminal(options: OutputOptions): Terminal {
   const json = options.json ?? false;
   const quiet = options.quiet ?? false;
   const printsToTerminal = process.stdout.isTTY === true;
@@ -35,7 +34,6 @@ export function makeTerminal(options: OutputOptions, color: boolean): Terminal {
   return {
     json,
     quiet,
-    color: color && process.stderr.isTTY === true,
     interactive: process.stdin.isTTY === true && process.stderr.isTTY === true,
     say: (message) => quiet || json || writeAll(2, `${oneLine(message)}\n`),
     warn: (message, more) => {

@@ -10,18 +10,12 @@ import {
 } from "../contract/auth.ts";
 import { encodeBase64 } from "../crypto/bytes.ts";
 import { unwrapVaultKey, wrapVaultKey } from "../crypto/envelope.ts";
-import {
-  type AccountKeys,
-  deriveAccountKeys,
-  deriveRootKey,
-  type KdfParameters,
-  makeKey,
-  makeSalt,
-} from "../crypto/keys.ts";
+import { type AccountKeys, deriveAccountKeys, deriveRootKey, makeKey, makeSalt } from "../crypto/keys.ts";
 import { failure, hostile, refusal, VaultError } from "./errors.ts";
 import {
   type Account,
   checkKeyParameters,
+  isSameKdf,
   isWeaker,
   type KeyParameters,
   type PinBook,
@@ -145,18 +139,12 @@ async function askKeyParameters(
 }
 
 function isSameDerivation(a: KeyParameters, b: KeyParameters): boolean {
-  return (
-    a.encryption_salt === b.encryption_salt && JSON.stringify(sorted(a.kdf)) === JSON.stringify(sorted(b.kdf))
-  );
-}
-
-function sorted({ memory_kib, iterations, parallelism }: KdfParameters) {
-  return [memory_kib, iterations, parallelism];
+  return a.encryption_salt === b.encryption_salt && isSameKdf(a.kdf, b.kdf);
 }
 
 function throwWrong(error: unknown): never {
   if (error instanceof VaultError && error.code === "credentials-invalid") {
-    throw failure("password-wrong", { ...error.details });
+    throw failure("password-wrong", error.details);
   }
   throw error;
 }
@@ -258,7 +246,7 @@ async function sendChange(
     return (await session.call(call)).value;
   } catch (error) {
     if (!(error instanceof VaultError)) throw error;
-    if (error.code === "credentials-invalid") throw failure("password-wrong", { ...error.details });
+    if (error.code === "credentials-invalid") throw failure("password-wrong", error.details);
     // Nor does an answer that is none, or tells of a mistake, say whether it was carried out.
     if (!isUnsettled(error) && !error.hostile && error.code !== "internal-error") throw error;
     const now = await askKeyParameters(transport, username).catch(() => {

@@ -73,6 +73,8 @@ export type Conflict = {
   base: EntryContent;
   ours: EntryContent;
   theirs: EntryContent;
+  /** Both changes together, with ours where they are in conflict. */
+  merged: EntryContent;
   /** What both have changed, to different values. */
   fields: readonly (keyof EntryContent)[];
 };
@@ -111,7 +113,11 @@ async function merge(
 ): Promise<EntryContent> {
   const { content, conflicts } = mergeContents(base, ours, theirs.content);
   if (conflicts.length === 0) return content;
-  const decided = await resolve?.({ base, ours, theirs: theirs.content, fields: conflicts });
+  const decided = await resolve?.({
+    ...{ base, ours, theirs: theirs.content },
+    merged: content,
+    fields: conflicts,
+  });
   if (decided === undefined) throw failure("merge-conflict", { ids: [theirs.id], fields: conflicts });
   return decided;
 }

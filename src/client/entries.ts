@@ -1,5 +1,5 @@
 import type { EntryResponse } from "../contract/entries.ts";
-import { openEntry, sealEntry } from "../crypto/envelope.ts";
+import { openEntry, type SealedText, sealEntry } from "../crypto/envelope.ts";
 import type { VaultKey } from "../crypto/keys.ts";
 import { decodeContent, type EntryContent, encodeContent } from "./content.ts";
 import { hostile, VaultError } from "./errors.ts";
@@ -18,12 +18,22 @@ export type EntryKeys = { vault_key: VaultKey; account_id: string };
 
 /** What goes to the server for an entry: sealed for this id and this version, and for no other. */
 export async function sealContent(
-  { vault_key, account_id }: EntryKeys,
+  keys: EntryKeys,
   content: EntryContent,
   entry_id: string,
   version: number,
-) {
-  return sealEntry(vault_key, encodeContent(content), { account_id, entry_id, version });
+): Promise<SealedText> {
+  return sealPlaintext(keys, encodeContent(content), entry_id, version);
+}
+
+/** The same of what `encodeContent` has given already. */
+export async function sealPlaintext(
+  { vault_key, account_id }: EntryKeys,
+  plaintext: Uint8Array,
+  entry_id: string,
+  version: number,
+): Promise<SealedText> {
+  return sealEntry(vault_key, plaintext, { account_id, entry_id, version });
 }
 
 /** Opens what the server gave. Throws `entry-does-not-open`, `content-unreadable`. */

@@ -4,7 +4,7 @@ import { encodeBase64 } from "../crypto/bytes.ts";
 import type { SealedText } from "../crypto/envelope.ts";
 import { assertStored, type EntryAccess, fetchEntry, readPins } from "./changes.ts";
 import { type EntryContent, encodeContent } from "./content.ts";
-import { type Entry, inParallel, sealContent } from "./entries.ts";
+import { type Entry, inParallel, sealPlaintext } from "./entries.ts";
 import { hostile, VaultError } from "./errors.ts";
 import { withSeen } from "./pins.ts";
 
@@ -31,9 +31,9 @@ export async function importContents(
   let added = 0;
   onProgress({ done: 0, total: fresh.length });
   for (const batch of inBatches(fresh)) {
-    const items = await inParallel(batch, async (content): Promise<SealedItem> => {
+    const items = await inParallel(batch, async (plaintext): Promise<SealedItem> => {
       const id = crypto.randomUUID();
-      return { id, ...(await sealContent(access.keys, content, id, 1)) };
+      return { id, ...(await sealPlaintext(access.keys, plaintext, id, 1)) };
     });
     await addBatch(access, items);
     added += items.length;
@@ -47,32 +47,29 @@ export function findDuplicates(present: readonly Entry[], contents: readonly Ent
   return withoutDuplicates(present, contents).duplicates;
 }
 
-/** Equal contents are equal bytes, whatever the order of their fields was. */
+/** Equal contents are equal bytes, whatever the order of their fields was. What is fresh is given as these. */
 function withoutDuplicates(present: readonly Entry[], contents: readonly EntryContent[]) {
-  const known = new Set(present.map(({ content }) => fingerprint(content)));
+  const known = new Set(present.map(({ content }) => encodeBase64(encodeContent(content))));
   const duplicates: number[] = [];
-  const fresh = contents.filter((content, index) => {
-    const print = fingerprint(content);
+  const fresh: Uint8Array[] = [];
+  for (const [index, content] of contents.entries()) {
+    const plaintext = encodeContent(content);
+    const print = encodeBase64(plaintext);
     if (known.has(print)) duplicates.push(index);
-    const isNew = !known.has(print);
+    else fresh.push(plaintext);
     known.add(print);
-    return isNew;
-  });
+  }
   return { fresh, duplicates };
 }
 
-function fingerprint(content: EntryContent): string {
-  return encodeBase64(encodeContent(content));
-}
-
 /** What JSON, base64 and the other fields may add to a plaintext: 4/3 of up to 1.12 times its bytes, and 400 for the rest. */
-const itemBytes = (content: EntryContent) => encodeContent(content).length * 1.6 + 800;
+const itemBytes = (plaintext: Uint8Array) => plaintext.length * 1.6 + 800;
 
-function* inBatches(contents: readonly EntryContent[]): Generator<EntryContent[]> {
-  let batch: EntryContent[] = [];
+function* inBatches(plaintexts: readonly Uint8Array[]): Generator<Uint8Array[]> {
+  let batch: Uint8Array[] = [];
   let size_bytes = 0;
-  for (const content of contents) {
-    const item_bytes = itemBytes(content);
+  for (const plaintext of plaintexts) {
+    const item_bytes = itemBytes(plaintext);
     const full =
       batch.length === LIMITS.batch_entries_max || size_bytes + item_bytes > LIMITS.batch_body_bytes_max;
     if (full && batch.length > 0) {
@@ -80,7 +77,7 @@ function* inBatches(contents: readonly EntryContent[]): Generator<EntryContent[]
       batch = [];
       size_bytes = 0;
     }
-    batch.push(content);
+    batch.push(plaintext);
     size_bytes += item_bytes;
   }
   if (batch.length > 0) yield batch;

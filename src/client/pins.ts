@@ -105,7 +105,8 @@ export function isWeaker(given: KdfParameters, known: KdfParameters): boolean {
   return given.memory_kib < known.memory_kib || given.iterations < known.iterations;
 }
 
-function isSameKdf(a: KdfParameters, b: KdfParameters): boolean {
+/** Whether two derivations cost and give the same. */
+export function isSameKdf(a: KdfParameters, b: KdfParameters): boolean {
   return a.memory_kib === b.memory_kib && a.iterations === b.iterations && a.parallelism === b.parallelism;
 }
 

@@ -2,7 +2,7 @@ import { readFileSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { parseEnv } from "node:util";
 import { DURATION_MS, LIMITS } from "../contract/limits.ts";
-import { EXIT, operatorFault } from "./exit.ts";
+import { EXIT, operatorFault } from "../exit.ts";
 import { parseTrustedProxies, type TrustedProxies } from "./http/client-address.ts";
 import type { Rate } from "./http/limiter.ts";
 import {

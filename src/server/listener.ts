@@ -3,8 +3,8 @@ import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 import type { Server } from "bun";
 import { LIMITS } from "../contract/limits.ts";
+import { EXIT, operatorFault } from "../exit.ts";
 import type { Config } from "./config.ts";
-import { EXIT, operatorFault } from "./exit.ts";
 import type { Fetch } from "./http/observe.ts";
 
 export type Listener = {

@@ -20,7 +20,7 @@ test("a name is found by a part of it before what is only nearly so written", ()
 });
 
 test("what is changed without anybody to ask has to be named in full", async () => {
-  const terminal = makeTerminal({ quiet: true }, false);
+  const terminal = makeTerminal({ quiet: true });
   await expect(findToChange(terminal, entries, "git")).rejects.toThrow("no entry is called");
   expect((await findToChange(terminal, entries, "github")).content.name).toBe("GitHub");
 });

@@ -174,6 +174,7 @@ describe.each(ENGINES)("entries on %s", (engine) => {
         base: content,
         ours: { ...content, notes: "ours", username: "me" },
         theirs: { ...content, notes: "theirs", tags: ["t"] },
+        merged: { ...content, notes: "ours", username: "me", tags: ["t"] },
         fields: ["notes"],
       },
     ]);

@@ -4,7 +4,7 @@ import { gzipSync } from "node:zlib";
 import { LIMITS } from "../../src/contract/limits.ts";
 import { head, on, type Raw, under } from "../support/hostile-server.ts";
 import type { Device } from "../support/vault.ts";
-import { expectRefused, useVictim } from "../support/victim.ts";
+import { expectAnswerRefused, expectRefused, useVictim } from "../support/victim.ts";
 
 const victim = useVictim();
 
@@ -48,20 +48,8 @@ describe("an answer that is garbage", () => {
     ],
   ])("ends at once: %s", async (_, raw) => {
     const expected = { code: "response-invalid", requests: 1 } as const;
-    await expectRefused(
-      victim,
-      victim,
-      on("GET /entries", () => raw),
-      list,
-      expected,
-    );
-    await expectRefused(
-      victim,
-      victim,
-      on("GET /entries/:id", () => raw),
-      get,
-      expected,
-    );
+    await expectAnswerRefused(victim, "GET /entries", raw, list, expected);
+    await expectAnswerRefused(victim, "GET /entries/:id", raw, get, expected);
     // What logs in is sent once, whatever becomes of it.
     const login = on("POST /auth/login", () => raw);
     await expectRefused(victim, victim, login, unlock, { ...expected, requests: 2 });
@@ -130,13 +118,7 @@ describe("an answer that does not end", () => {
     const written = { bytes: 0 };
     const raw = flood(`content-length: ${GIB}`, CHUNK, written, status);
     const expected = { code: "response-too-large", requests: 1 } as const;
-    await expectRefused(
-      victim,
-      victim,
-      on("GET /entries", () => raw),
-      list,
-      expected,
-    );
+    await expectAnswerRefused(victim, "GET /entries", raw, list, expected);
     expect(written.bytes).toBeLessThan(8 * LIMITS.client_answer_bytes_max);
   });
 
@@ -144,13 +126,7 @@ describe("an answer that does not end", () => {
     const bomb = gzipSync(Buffer.alloc(GIB / 4, " "));
     const raw = head(`content-encoding: gzip\r\ncontent-length: ${bomb.length}`, bomb);
     const expected = { code: "response-too-large", requests: 1 } as const;
-    await expectRefused(
-      victim,
-      victim,
-      on("GET /entries", () => raw),
-      list,
-      expected,
-    );
+    await expectAnswerRefused(victim, "GET /entries", raw, list, expected);
   });
 
   describe("by the client's clock", () => {
@@ -192,13 +168,7 @@ describe("an answer that does not end", () => {
       ["it never begins", drip("", "")],
     ])("is given up: %s", async (_, raw) => {
       const expected = { code: "server-timeout", requests: 2 } as const;
-      await expectRefused(
-        victim,
-        victim,
-        on("POST /auth/login", () => raw),
-        unlock,
-        expected,
-      );
+      await expectAnswerRefused(victim, "POST /auth/login", raw, unlock, expected);
     });
   });
 });

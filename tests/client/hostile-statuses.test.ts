@@ -11,7 +11,7 @@ import {
   under,
 } from "../support/hostile-server.ts";
 import { type Device, errorOf } from "../support/vault.ts";
-import { expectRefused, useVictim } from "../support/victim.ts";
+import { expectAnswerRefused, expectRefused, useVictim } from "../support/victim.ts";
 
 const victim = useVictim();
 
@@ -35,13 +35,7 @@ describe("a status that no answer of this protocol has", () => {
     [999, head(`content-length: ${real.length}`, real, 999)],
   ])("is refused: %p", async (_, raw) => {
     const expected = { code: "response-invalid", requests: 1 } as const;
-    await expectRefused(
-      victim,
-      victim,
-      on("GET /entries", () => raw),
-      list,
-      expected,
-    );
+    await expectAnswerRefused(victim, "GET /entries", raw, list, expected);
   });
 
   test.each([502, 503, 504])("is taken for that of a proxy before the server: %p", async (status) => {

@@ -26,6 +26,7 @@ import {
 } from "../../src/crypto/keys.ts";
 import { pad } from "../../src/crypto/padding.ts";
 import { CHROMIUM, openBrowser } from "../support/browser.ts";
+import { outcomeOf, prefixed } from "../support/outcome.ts";
 import device_vectors from "../vectors/device.json";
 import entry_vectors from "../vectors/entry.json";
 import key_vectors from "../vectors/protected-key.json";
@@ -50,21 +51,8 @@ const entry = await sealEntry(vault_key, encodeUtf8(CANARY), entry_context);
 const wrapped = await wrapVaultKey(keys, vault_key_bytes, key_context);
 const kept = await sealForDevice(session_key, encodeUtf8(CANARY), device_context);
 
-/** "opens", or the code of an error that has one and nothing secret in it. Any other fails the test. */
-async function outcome(opening: Promise<unknown>): Promise<string> {
-  const error = await opening.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  if (error === undefined) return "opens";
-  const text = Bun.inspect(error);
-  for (const secret of ["canary", encodeHex(vault_key_bytes), encodeBase64(vault_key_bytes)]) {
-    expect(text).not.toContain(secret);
-  }
-  if (!(error instanceof Error && "code" in error && typeof error.code === "string")) throw error;
-  expect([Object.keys(error), error.cause]).toEqual([["code"], undefined]);
-  return error.code;
-}
+const outcome = (opening: Promise<unknown>) =>
+  outcomeOf(opening, "opens", ["canary", encodeHex(vault_key_bytes), encodeBase64(vault_key_bytes)]);
 
 const openedEntry = (change: { sealed?: Partial<SealedText>; context?: Partial<EntryContext> }) =>
   outcome(openEntry(vault_key, { ...entry, ...change.sealed }, { ...entry_context, ...change.context }));
@@ -107,17 +95,6 @@ async function tally<Change>(changes: Iterable<Change>, open: (change: Change) =
     counts[code] = (counts[code] ?? 0) + 1;
   }
   return counts;
-}
-
-/** Each part behind its length in 4 big-endian bytes. */
-function prefixed(...parts: (string | Uint8Array)[]): Buffer {
-  return Buffer.concat(
-    parts.flatMap((part) => {
-      const length = Buffer.alloc(4);
-      length.writeUInt32BE(Buffer.byteLength(part));
-      return [length, Buffer.from(part as string)];
-    }),
-  );
 }
 
 const nodeContext = {

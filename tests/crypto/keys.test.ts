@@ -16,6 +16,7 @@ import {
   makeSalt,
   type RootKeyInput,
 } from "../../src/crypto/keys.ts";
+import { prefixed } from "../support/outcome.ts";
 import vectors from "../vectors/root-key.json";
 
 const RUNS = process.env.SLOW ? 5000 : 100;
@@ -63,17 +64,6 @@ function nodeArgon2id(message: string | Uint8Array, nonce: Uint8Array, kdf: KdfP
     ...{ memory: kdf.memory_kib, passes: kdf.iterations, parallelism: kdf.parallelism },
     ...more,
   }).toString("hex");
-}
-
-/** Each part behind its length in 4 big-endian bytes. */
-function prefixed(...parts: (string | Uint8Array)[]): Buffer {
-  return Buffer.concat(
-    parts.flatMap((part) => {
-      const length = Buffer.alloc(4);
-      length.writeUInt32BE(Buffer.byteLength(part));
-      return [length, Buffer.from(part as string)];
-    }),
-  );
 }
 
 function nodeSalt({ username, encryption_salt }: { username: string; encryption_salt: string }): Buffer {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { isOperatorFault } from "../../src/exit.ts";
 import { loadConfig, localUrl } from "../../src/server/config.ts";
-import { isOperatorFault } from "../../src/server/exit.ts";
 import type { Environment } from "../../src/server/settings.ts";
 import { temporaryDirectory } from "../support/server.ts";
 

@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { EXIT } from "../../src/exit.ts";
 import { lockDataDirectory } from "../../src/server/db/data-directory.ts";
-import { EXIT } from "../../src/server/exit.ts";
 import { child, faultOf, start } from "../support/embedded.ts";
 
 let root = "";

@@ -2,9 +2,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import postgres, { type Sql } from "postgres";
 import { LIMITS } from "../../src/contract/limits.ts";
 import type { ProblemCode } from "../../src/contract/problems.ts";
+import { EXIT } from "../../src/exit.ts";
 import { loadConfig } from "../../src/server/config.ts";
 import { openDatabase } from "../../src/server/db/open.ts";
-import { EXIT } from "../../src/server/exit.ts";
 import type { Environment } from "../../src/server/settings.ts";
 import { call, createEntry, expectProblem, sealedEntry, signUp, type TestUser } from "../support/client.ts";
 import { type FragileServer, startFragileServer } from "../support/fragile-server.ts";

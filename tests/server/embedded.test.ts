@@ -14,11 +14,11 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { EXIT } from "../../src/exit.ts";
 import { lockDataDirectory } from "../../src/server/db/data-directory.ts";
 import { type EmbeddedDatabase, openEmbedded } from "../../src/server/db/embedded.ts";
 import { POSTGRES_MAJOR } from "../../src/server/db/engine.ts";
 import { startMaintenance } from "../../src/server/db/maintenance.ts";
-import { EXIT } from "../../src/server/exit.ts";
 import { acknowledged, child, digest, everything, start } from "../support/embedded.ts";
 
 const CYCLES = process.env.SLOW ? 20 : 3;

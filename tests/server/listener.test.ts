@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, test } from "bun:test";
 import { copyFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "node:tls";
-import { isOperatorFault } from "../../src/server/exit.ts";
+import { isOperatorFault } from "../../src/exit.ts";
 import { type Listener, openListener } from "../../src/server/listener.ts";
 import { temporaryDirectory } from "../support/server.ts";
 

@@ -4,8 +4,8 @@ import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import { eq } from "drizzle-orm";
+import { isOperatorFault } from "../../src/exit.ts";
 import { auditEvents } from "../../src/server/db/schema.ts";
-import { isOperatorFault } from "../../src/server/exit.ts";
 import type { Environment } from "../../src/server/settings.ts";
 import {
   call,

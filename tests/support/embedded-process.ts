@@ -1,7 +1,7 @@
 import { writeSync } from "node:fs";
+import { isOperatorFault } from "../../src/exit.ts";
 import { lockDataDirectory } from "../../src/server/db/data-directory.ts";
 import { openEmbedded } from "../../src/server/db/embedded.ts";
-import { isOperatorFault } from "../../src/server/exit.ts";
 
 // A process of its own for the tests of the embedded database, which kill it, trace it and start two of it:
 //   bun tests/support/embedded-process.ts <data_dir> lock         takes the lock, says "locked" and stays

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { isOperatorFault } from "../../src/server/exit.ts";
+import { isOperatorFault } from "../../src/exit.ts";
 
 const PROCESS = join(import.meta.dir, "embedded-process.ts");
 

@@ -3,7 +3,14 @@ import { HOSTILE } from "../../src/client/errors.ts";
 import { type Entry, memoryStore, type VaultErrorCode } from "../../src/client/index.ts";
 import type { Pins } from "../../src/client/pins.ts";
 import { randomHex } from "./client.ts";
-import { type Attack, type HostileServer, type Seen, startHostileServer } from "./hostile-server.ts";
+import {
+  type Attack,
+  type HostileServer,
+  on,
+  type Raw,
+  type Seen,
+  startHostileServer,
+} from "./hostile-server.ts";
 import { useQuickHashes } from "./quick-hashes.ts";
 import { startTestServer, type TestServer } from "./server.ts";
 import { type Device, errorOf, openVault, randomLogin, registerDevice, unlockDevice } from "./vault.ts";
@@ -111,4 +118,21 @@ function expectNoPlaintext(victim: Victim, error: unknown): void {
   const said = Bun.inspect(error, { depth: 20 });
   const secrets = victim.entries.flatMap(({ content }) => [content.password, content.notes, content.name]);
   for (const secret of [...secrets, victim.master_password]) expect(said).not.toContain(String(secret));
+}
+
+/** The same of one answer that the victim's own device is given in the place of the server's. */
+export function expectAnswerRefused(
+  victim: Victim,
+  route: string,
+  raw: Raw,
+  action: (device: Device) => Promise<unknown>,
+  expected: Expected,
+): Promise<Seen[]> {
+  return expectRefused(
+    victim,
+    victim,
+    on(route, () => raw),
+    action,
+    expected,
+  );
 }

@@ -1,10 +1,10 @@
 import { existsSync } from "node:fs";
 import type { Command } from "commander";
-import { makeVault } from "../account.ts";
+import { resumeVault } from "../account.ts";
 import type { Context } from "../command.ts";
 import { complete, type Shell, type Suggestion } from "../completion.ts";
 import { readAll } from "../descriptors.ts";
-import { findSessionKey, readDevice } from "../device.ts";
+import { readDevice } from "../device.ts";
 import { fieldNames } from "../fields.ts";
 import { opensWithoutAsking } from "../keychain.ts";
 import { quoteForBash, unquote } from "../shell-words.ts";
@@ -64,10 +64,7 @@ async function readNames(context: Context): Promise<{ name: string; fields: stri
   const device = await readDevice(context.store());
   if (device?.sealed_key === undefined) return [];
   if (device.keychain && !(await opensWithoutAsking())) return [];
-  const session_key = await findSessionKey(device, context.settings);
-  if (session_key === undefined) return [];
-  const vault = makeVault({ ...context, terminal: makeTerminal({ quiet: true }, false) }, device);
-  await vault.resume({ username: device.username, sealed_key: device.sealed_key, session_key });
-  const { entries } = await vault.scan();
+  const vault = await resumeVault({ ...context, terminal: makeTerminal({ quiet: true }) }, device);
+  const { entries } = (await vault?.scan()) ?? { entries: [] };
   return entries.map(({ content }) => ({ name: content.name, fields: fieldNames(content) }));
 }

@@ -120,17 +120,10 @@ async function decide(terminal: Terminal, conflict: Conflict): Promise<EntryCont
     ],
     "run it again",
   );
-  const fields = Object.fromEntries(conflict.fields.map((field) => [field, conflict[choice][field]]));
-  return { ...conflict.theirs, ...onlyOurs(conflict), ...fields };
-}
-
-/** What we alone have changed. */
-function onlyOurs({ base, ours, fields }: Conflict): Partial<EntryContent> {
-  const names = Object.keys({ ...base, ...ours }) as (keyof EntryContent)[];
-  const changed = names.filter(
-    (field) => !fields.includes(field) && JSON.stringify(base[field]) !== JSON.stringify(ours[field]),
-  );
-  return Object.fromEntries(changed.map((field) => [field, ours[field]]));
+  const { merged, theirs, fields } = conflict;
+  return choice === "ours"
+    ? merged
+    : { ...merged, ...Object.fromEntries(fields.map((field) => [field, theirs[field]])) };
 }
 
 /** `blindvault rm NAME`: deletes for good, after a word of confirmation or --yes. */

@@ -7,16 +7,14 @@ import { CLI_EXIT, commandFault } from "../exit.ts";
 import { assertPlace, writeNewFile } from "../files.ts";
 import type { ExportFormat } from "../formats.ts";
 import { askYes } from "../prompts.ts";
-import { readNewSecret } from "../secret-input.ts";
+import { givesPassword, type PasswordOptions, readNewSecret } from "../secret-input.ts";
 import type { Terminal } from "../terminal.ts";
 
-export type ExportOptions = {
+export type ExportOptions = PasswordOptions & {
   format: ExportFormat;
   from?: string;
   yes?: boolean;
   force?: boolean;
-  passwordStdin?: boolean;
-  passwordFd?: string;
   filePasswordStdin?: boolean;
   filePasswordFd?: string;
 };
@@ -53,11 +51,11 @@ export async function exportFile(context: Context, path: string, options: Export
  * file that the second was meant for.
  */
 function assertUsed(options: ExportOptions): void {
-  const { format, from, passwordStdin, passwordFd, filePasswordStdin, filePasswordFd } = options;
+  const { format, from, filePasswordStdin, filePasswordFd } = options;
   if (format === "archive" && from !== undefined) {
     throw usage("format-same", "an archive is one already: choose another --format");
   }
-  if ((passwordStdin || passwordFd !== undefined) && from === undefined) {
+  if (givesPassword(options) && from === undefined) {
     throw usage("password-unused", "the master password goes with --from; blindvault unlock opens the vault");
   }
   if ((filePasswordStdin || filePasswordFd !== undefined) && format !== "kdbx") {
@@ -78,7 +76,7 @@ function usage(code: string, message: string): Error {
 function writeOut(bytes: Uint8Array): void {
   if (writeAll(1, bytes)) return;
   const message = "whoever was to read the export has gone before its end";
-  throw commandFault(CLI_EXIT.cannot_write, "output-closed", message);
+  throw commandFault(CLI_EXIT.cannot_create, "output-closed", message);
 }
 
 async function confirm(terminal: Terminal, { format, yes }: ExportOptions): Promise<void> {

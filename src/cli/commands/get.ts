@@ -6,19 +6,18 @@ import type { Context } from "../command.ts";
 import { CLI_EXIT, commandFault } from "../exit.ts";
 import { fieldOf } from "../fields.ts";
 import { findEntry, readEntries } from "../find.ts";
+import type { PasswordOptions } from "../secret-input.ts";
 import { printTable } from "../table.ts";
 import { oneLine, printable, type Terminal } from "../terminal.ts";
 import { totpCode } from "../totp.ts";
 import { whole } from "./list.ts";
 
-export type GetOptions = {
+export type GetOptions = PasswordOptions & {
   field?: string;
   copy?: boolean;
   totp?: boolean;
   reveal?: boolean;
   archive?: string;
-  passwordStdin?: boolean;
-  passwordFd?: string;
 };
 
 /** `blindvault get NAME`: the whole entry with its secrets masked, or one field as it is, for a pipe or the clipboard. */

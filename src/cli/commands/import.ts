@@ -28,7 +28,7 @@ export async function importFile(context: Context, path: string, options: Import
     ? { added: 0, duplicates: await vault.duplicates(contents) }
     : await store(vault, contents, progress);
   give(terminal, imported, report, dry_run);
-  return imported.refused.length === 0 ? CLI_EXIT.ok : CLI_EXIT.failed;
+  return imported.refused.length === 0 ? CLI_EXIT.ok : CLI_EXIT.failure;
 }
 
 type Report = { added: number; duplicates: readonly number[] };

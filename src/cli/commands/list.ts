@@ -4,17 +4,16 @@ import { assertArchivePassword, readArchive } from "../archive.ts";
 import type { Context } from "../command.ts";
 import { CLI_EXIT, commandFault } from "../exit.ts";
 import { readEntries } from "../find.ts";
+import type { PasswordOptions } from "../secret-input.ts";
 import { printTable } from "../table.ts";
 import { oneLine } from "../terminal.ts";
 
-export type ListOptions = {
+export type ListOptions = PasswordOptions & {
   tag?: string;
   type?: string;
   reveal?: boolean;
   acceptMissing?: string[];
   archive?: string;
-  passwordStdin?: boolean;
-  passwordFd?: string;
 };
 
 /** `blindvault list [QUERY]`: a line an entry, by name; with a query the best first. Secrets only with --json --reveal. */

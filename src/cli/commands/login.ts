@@ -15,15 +15,13 @@ import type { Context } from "../command.ts";
 import { dropKey, keepInKeychain, keepUnderSessionKey, readDevice, writeDevice } from "../device.ts";
 import { CLI_EXIT, commandFault } from "../exit.ts";
 import { askText } from "../prompts.ts";
-import { readNewSecret, readSecret } from "../secret-input.ts";
+import { type PasswordOptions, passwordSource, readNewSecret, readSecret } from "../secret-input.ts";
 
-export type LoginOptions = {
+export type LoginOptions = PasswordOptions & {
   server?: string;
   username?: string;
   caFile?: string;
   insecureHttp?: boolean;
-  passwordStdin?: boolean;
-  passwordFd?: string;
   passwordChanged?: boolean;
   keychain: boolean;
   raw?: boolean;
@@ -35,7 +33,7 @@ export async function login(context: Context, options: LoginOptions): Promise<un
   const { username } = target;
   const vault = makeVault(context, target);
   const message = `Master password of ${username}`;
-  const source = { stdin: options.passwordStdin, fd: options.passwordFd };
+  const source = passwordSource(options);
   const master_password = await readSecret(context.terminal, source, { message, name: "password" });
   const password_changed = options.passwordChanged ?? false;
   await vault.unlock({ username, master_password, password_changed, device_name: deviceName() });
@@ -50,7 +48,7 @@ export async function register(
   const target = await chooseTarget(context, { ...options, server: options.server ?? "" }, true);
   const { username } = target;
   const vault = makeVault(context, target);
-  const source = { stdin: options.passwordStdin, fd: options.passwordFd };
+  const source = passwordSource(options);
   const prompt = { message: `A master password for ${username}: nobody can reset it`, name: "password" };
   const master_password = await readNewSecret(context.terminal, source, prompt);
   await assertStrong(master_password, [username, target.server], options.allowWeak ?? false);

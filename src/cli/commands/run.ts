@@ -1,7 +1,7 @@
 import { constants } from "node:os";
 import type { Entry } from "../../client/index.ts";
-import { NODE_ENV_GIVEN } from "../../production.ts";
 import { openVault } from "../account.ts";
+import { childEnvironment } from "../children.ts";
 import type { Context } from "../command.ts";
 import { CLI_EXIT, commandFault } from "../exit.ts";
 import { fieldOf } from "../fields.ts";
@@ -22,10 +22,7 @@ export async function run(
   const secrets = Object.fromEntries(
     wanted.map((each) => [each.variable, secretOf(context.terminal, entries, each)]),
   );
-  // The command is to have these secrets, and not the key to all of them. What we set for our libraries is not for its.
-  const { BLINDVAULT_SESSION: _, NODE_ENV: __, ...inherited } = process.env;
-  const given = NODE_ENV_GIVEN === undefined ? {} : { NODE_ENV: NODE_ENV_GIVEN };
-  return runChild(command, { ...inherited, ...given, ...secrets });
+  return runChild(command, { ...childEnvironment(), ...secrets });
 }
 
 type Wanted = { variable: string; name: string; field: string };
@@ -59,7 +56,7 @@ async function runChild(
   child = startChild(command, env);
   await child.exited;
   const signal = child.signalCode as NodeJS.Signals | null;
-  return signal === null ? (child.exitCode ?? CLI_EXIT.failed) : 128 + constants.signals[signal];
+  return signal === null ? (child.exitCode ?? CLI_EXIT.failure) : 128 + constants.signals[signal];
 }
 
 function startChild(command: readonly string[], env: Record<string, string | undefined>): Bun.Subprocess {

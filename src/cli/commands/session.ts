@@ -1,10 +1,12 @@
-import { isSignedOut, openVault } from "../account.ts";
+import type { Vault } from "../../client/index.ts";
+import { isSignedOut, knownDevice, openVault, resumeVault } from "../account.ts";
 import type { Context } from "../command.ts";
 import { readDevice } from "../device.ts";
 import { CLI_EXIT } from "../exit.ts";
 import { warnOf } from "../find.ts";
-import { readNewSecret, readSecret } from "../secret-input.ts";
+import { type PasswordOptions, passwordSource, readNewSecret, readSecret } from "../secret-input.ts";
 import { printTable } from "../table.ts";
+import type { Terminal } from "../terminal.ts";
 import { assertStrong } from "./login.ts";
 
 /** `blindvault status`: which account, and whether its vault is open; the exit code says it to scripts. */
@@ -16,15 +18,14 @@ export async function status(context: Context, options: { acceptRestore?: boolea
     return CLI_EXIT.signed_out;
   }
   const { server, username } = device;
-  const openable =
-    device.sealed_key !== undefined && (device.keychain || context.settings.session !== undefined);
-  if (!openable) {
+  const vault = await resumeVault(context, device);
+  if (vault === undefined) {
     terminal.give({ state: "locked", server, username }, () =>
       terminal.print(`${username} at ${server}: locked`),
     );
     return CLI_EXIT.locked;
   }
-  const listing = await scan(context, options.acceptRestore ?? false);
+  const listing = await scan(terminal, vault, options.acceptRestore ?? false);
   if (listing === undefined) {
     terminal.give({ state: "signed-out", server, username }, () =>
       terminal.print(`${username} at ${server}: the session has ended`),
@@ -44,11 +45,10 @@ export async function status(context: Context, options: { acceptRestore?: boolea
 }
 
 /** The list as it is; undefined when the session is over. */
-async function scan(context: Context, accept_restore: boolean) {
-  const vault = await openVault(context);
+async function scan(terminal: Terminal, vault: Vault, accept_restore: boolean) {
   if (accept_restore) {
     await vault.acceptRestore();
-    context.terminal.say("What was seen of the entries is forgotten: the next list is taken as it comes.");
+    terminal.say("What was seen of the entries is forgotten: the next list is taken as it comes.");
   }
   try {
     return await vault.scan();
@@ -58,9 +58,7 @@ async function scan(context: Context, accept_restore: boolean) {
   }
 }
 
-export type PasswdOptions = {
-  passwordStdin?: boolean;
-  passwordFd?: string;
+export type PasswdOptions = PasswordOptions & {
   newPasswordStdin?: boolean;
   newPasswordFd?: string;
   allowWeak?: boolean;
@@ -70,8 +68,8 @@ export type PasswdOptions = {
 export async function passwd(context: Context, options: PasswdOptions): Promise<undefined> {
   const { terminal } = context;
   const vault = await openVault(context);
-  const device = await readDevice(context.store());
-  const current = { stdin: options.passwordStdin, fd: options.passwordFd };
+  const { username, server } = await knownDevice(context);
+  const current = passwordSource(options);
   const current_password = await readSecret(terminal, current, {
     message: "Present master password",
     name: "password",
@@ -79,11 +77,7 @@ export async function passwd(context: Context, options: PasswdOptions): Promise<
   const next = { stdin: options.newPasswordStdin, fd: options.newPasswordFd };
   const prompt = { message: "New master password: nobody can reset it", name: "new-password" };
   const new_password = await readNewSecret(terminal, next, prompt);
-  await assertStrong(
-    new_password,
-    [device?.username ?? "", device?.server ?? ""],
-    options.allowWeak ?? false,
-  );
+  await assertStrong(new_password, [username, server], options.allowWeak ?? false);
   await vault.changePassword({ current_password, new_password });
   terminal.say(
     "The master password is changed; every other session has ended. Archives open with the old one still.",

@@ -1,5 +1,5 @@
+import { EXIT, operatorFault } from "../../exit.ts";
 import { localUrl, withConfigFile } from "../config.ts";
-import { EXIT, operatorFault } from "../exit.ts";
 import type { Environment } from "../settings.ts";
 
 const TIMEOUT_MS = 3000;

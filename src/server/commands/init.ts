@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { EXIT, operatorFault } from "../../exit.ts";
 import { CONFIG_FILE_NAME, DATA_DIR_DEFAULT } from "../config.ts";
-import { EXIT, operatorFault } from "../exit.ts";
 import type { Environment } from "../settings.ts";
 
 /**

@@ -1,7 +1,7 @@
 import { LIMITS } from "../../contract/limits.ts";
+import { EXIT } from "../../exit.ts";
 import { type Config, loadConfig, withConfigFile } from "../config.ts";
 import { systemClock } from "../deps.ts";
-import { EXIT } from "../exit.ts";
 import type { Site } from "../http/docs.ts";
 import { describeError, type Log, makeTerminalLog } from "../log.ts";
 import type { Environment } from "../settings.ts";

@@ -12,7 +12,7 @@ import {
   rmSync,
 } from "node:fs";
 import { join } from "node:path";
-import { EXIT, operatorFault } from "../exit.ts";
+import { EXIT, operatorFault } from "../../exit.ts";
 import { syncDirectory } from "./data-directory.ts";
 import { POSTGRES_MAJOR, startScratchEngine } from "./engine.ts";
 

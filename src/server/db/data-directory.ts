@@ -12,7 +12,7 @@ import {
   statSync,
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { EXIT, type OperatorFault, operatorFault } from "../exit.ts";
+import { EXIT, type OperatorFault, operatorFault } from "../../exit.ts";
 
 // Two processes on one cluster destroy each other's acknowledged rows, and PGlite takes no lock of its own.
 // SQLite's exclusive transaction is a lock of the operating system: it dies with its process, however that

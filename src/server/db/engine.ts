@@ -2,7 +2,7 @@ import { PGlite } from "@electric-sql/pglite";
 import initdb_wasm from "@electric-sql/pglite/initdb.wasm" with { type: "file" };
 import postgres_data from "@electric-sql/pglite/pglite.data" with { type: "file" };
 import postgres_wasm from "@electric-sql/pglite/pglite.wasm" with { type: "file" };
-import { EXIT, type OperatorFault, operatorFault } from "../exit.ts";
+import { EXIT, type OperatorFault, operatorFault } from "../../exit.ts";
 import { DurableFs } from "./durable-fs.ts";
 
 /** The major version of PostgreSQL that this PGlite is: its clusters are not readable by any other. */

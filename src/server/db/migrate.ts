@@ -1,6 +1,6 @@
 import { sql } from "drizzle-orm";
 import { bigint, pgSchema, serial, text } from "drizzle-orm/pg-core";
-import { EXIT, operatorFault } from "../exit.ts";
+import { EXIT, operatorFault } from "../../exit.ts";
 import type { Database, Transaction } from "./database.ts";
 import { embeddedMigrations } from "./migrations.ts" with { type: "macro" };
 import type { Migration } from "./migrations.ts";
