@@ -169,9 +169,20 @@ async function startKeychain() {
     return Bun.spawn(args, { env: { PATH: process.env.PATH ?? "", ...env }, ...stdio });
   };
   let daemon = open();
-  const find = ["gdbus", "introspect", "--session", "-d", SECRETS, "-o", LOGIN];
+  const property = [
+    "-m",
+    "org.freedesktop.DBus.Properties.Get",
+    "org.freedesktop.Secret.Collection",
+    "Locked",
+  ];
+  const isOpen = async () => {
+    const asked = await run(["gdbus", "call", "--session", "-d", SECRETS, "-o", LOGIN, ...property], { env });
+    return asked.stdout.includes("false");
+  };
+  // To ask a service that is not there would have the bus start one of its own, locked, in the place of ours.
+  const owned = ["gdbus", "call", "--session", "-d", BUS, "-o", "/", "-m", `${BUS}.NameHasOwner`, SECRETS];
   const ready = async () => {
-    while ((await run(find, { env })).code !== 0) await Bun.sleep(20);
+    while (!(await run(owned, { env })).stdout.includes("true") || !(await isOpen())) await Bun.sleep(20);
   };
   await ready();
   return {
@@ -188,10 +199,7 @@ async function startKeychain() {
     },
     /** A new daemon on the same files, as after a new login. */
     async unlock() {
-      const get = ["-o", LOGIN, "-m", "org.freedesktop.DBus.Properties.Get"];
-      const property = ["org.freedesktop.Secret.Collection", "Locked"];
-      const call = ["gdbus", "call", "--session", "-d", SECRETS, ...get, ...property];
-      if ((await run(call, { env })).stdout.includes("false")) return;
+      if (await isOpen()) return;
       daemon.kill();
       await daemon.exited;
       daemon = open();
@@ -213,6 +221,7 @@ async function startKeychain() {
 }
 
 const PASSPHRASE = randomHex(8);
+const BUS = "org.freedesktop.DBus";
 const SECRETS = "org.freedesktop.secrets";
 const LOGIN = "/org/freedesktop/secrets/collection/login";
 
