@@ -36,6 +36,13 @@ describe("the command line", () => {
     }
   });
 
+  test("run hands on the NODE_ENV that it was given, and not the one of the build", async () => {
+    const show = ["run", "--", "sh", "-c", 'echo "[$NODE_ENV]"'];
+    const path = { PATH: process.env.PATH ?? "" };
+    expect((await binary.run(show, path)).stdout).toBe("[]\n");
+    expect((await binary.run(show, { ...path, NODE_ENV: "test" })).stdout).toBe("[test]\n");
+  });
+
   const MISTAKES: [args: string[], says: string][] = [
     [["serv"], "(Did you mean serve?)"],
     [["helth"], "(Did you mean health?)"],
